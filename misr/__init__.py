@@ -1,0 +1,44 @@
+"""misr: multi-frame super-resolution for pictures that move.
+
+    misr.upscale("in.mkv", "out.mkv", model="fast-x2")             the whole job, as the command line does it
+    up = misr.load("fast-x4")                                       a model on the best device here
+    for frame in up.stream(misr.open("in.mkv")): ...                frames in, sharp frames out
+
+This file is the table of contents. Names load when they are first used, so that `misr --help` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from misr.card import ModelCard
+    from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError
+    from misr.frame import Color, Frame
+    from misr.io.reader import Reader as open
+    from misr.plan import Result, Settings, upscale
+    from misr.upscaler import Session, Upscaler
+    from misr.upscaler import Upscaler as load
+    from misr.window import Sliding, Window
+
+CONTENTS = {
+    "upscale": ("misr.plan", "upscale"), "Settings": ("misr.plan", "Settings"), "Result": ("misr.plan", "Result"),
+    "load": ("misr.upscaler", "Upscaler"), "Upscaler": ("misr.upscaler", "Upscaler"), "Session": ("misr.upscaler", "Session"),
+    "open": ("misr.io.reader", "Reader"),
+    "Frame": ("misr.frame", "Frame"), "Color": ("misr.frame", "Color"), "ModelCard": ("misr.card", "ModelCard"),
+    "Window": ("misr.window", "Window"), "Sliding": ("misr.window", "Sliding"),
+    "MisrError": ("misr.errors", "MisrError"), "InputError": ("misr.errors", "InputError"), "DecodeError": ("misr.errors", "DecodeError"),
+    "OutputError": ("misr.errors", "OutputError"), "ModelError": ("misr.errors", "ModelError"),
+}
+__all__ = ["Color", "DecodeError", "Frame", "InputError", "MisrError", "ModelCard", "ModelError", "OutputError", "Result", "Session",
+           "Settings", "Sliding", "Upscaler", "Window", "__version__", "load", "open", "upscale"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in CONTENTS:
+        raise AttributeError(f"module 'misr' has no attribute {name!r}")
+    module, attribute = CONTENTS[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value

@@ -1,0 +1,5 @@
+"""python -m misr"""
+
+from misr.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""The command line: parses, calls one public function, prints. stdout is for data, stderr for people."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+import misr
+from misr.cli import upscale
+
+app = typer.Typer(name="misr", add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="Multi-frame super-resolution: a clip in, the same clip out, sharper.")
+app.command("upscale", context_settings={"ignore_unknown_options": False})(upscale.upscale)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        print(f"misr {misr.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version.")) -> None:
+    """Options before the command."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    args, upscale.EXTRA[:] = split_extra(args)
+    if complaint := unknown_option(args):
+        print(f"misr: {complaint}", file=sys.stderr)
+        sys.exit(2)
+    debug = "--debug" in args
+    try:
+        app(args=args, prog_name="misr")
+    except KeyboardInterrupt:
+        print("misr: interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except Exception as e:
+        if debug or not isinstance(e, (misr.MisrError, OSError, MemoryError)):
+            raise
+        print(f"misr: {e}", file=sys.stderr)
+        sys.exit(1)
+    return 0
+
+
+def split_extra(args: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before and after `--`."""
+    if "--" not in args:
+        return args, []
+    at = args.index("--")
+    return args[:at], args[at + 1:]
+
+
+def unknown_option(args: list[str]) -> str:
+    """A complaint about an option no command has; click would take -xyz for -x -y -z."""
+    command: Any = typer.main.get_command(app)
+    if args and args[0] in getattr(command, "commands", {}):
+        command, args = command.commands[args[0]], args[1:]
+    takes_value = {name: not getattr(p, "is_flag", False) for p in command.params for name in (*p.opts, *p.secondary_opts)
+                   if name.startswith("-")}
+    known = {*takes_value, "--help", "--install-completion", "--show-completion"}
+    skip = False
+    for arg in args:
+        if skip:
+            skip = False
+            continue
+        name = arg.split("=", 1)[0]
+        if not arg.startswith("-") or arg == "-":
+            continue
+        if name not in known:
+            near = sorted(known, key=lambda k: (not k.startswith(name[:3]), k))[:3]
+            return f"unknown option {name}; near it are {', '.join(near)} (encoder options go after `--`)"
+        skip = takes_value.get(name, False) and "=" not in arg
+    return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Progress that people and programs can read."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+
+
+class Meter:
+    """bar: a tqdm bar on a terminal, nothing elsewhere; json: a line on stderr about every half second, and a last one; none."""
+
+    def __init__(self, kind: str, expected: int) -> None:
+        self.kind, self.done, self.expected = kind, 0, expected
+        self.began = self.last = time.monotonic()
+        self.first: int | None = None  # frames that a resumed run found already done
+        self.bar = None
+        if kind == "bar":
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=expected or None, unit="frame", file=sys.stderr, disable=None, dynamic_ncols=True)
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        if self.kind == "json":
+            self._line(finished=error is None)
+
+    def update(self, done: int, expected: int) -> None:
+        """Frames finished so far, of how many."""
+        if self.first is None:
+            self.first = done - 1
+            if self.bar is not None:
+                self.bar.update(self.first)
+        if self.bar is not None:
+            self.bar.update(done - max(self.done, self.first))
+        self.done, self.expected = done, expected
+        if self.kind == "json" and time.monotonic() - self.last > 0.5:
+            self.last = time.monotonic()
+            self._line(finished=False)
+
+    def _line(self, *, finished: bool) -> None:
+        seconds = time.monotonic() - self.began
+        fps = (self.done - (self.first or 0)) / seconds if seconds > 0 else 0.0
+        left = (self.expected - self.done) / fps if fps and self.expected > self.done else None
+        print(json.dumps({"frame": self.done, "frames": self.expected or None, "fps": round(fps, 2), "elapsed_s": round(seconds, 2),
+                          "eta_s": None if left is None else round(left, 1), "finished": finished}), file=sys.stderr, flush=True)

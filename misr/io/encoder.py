@@ -1,0 +1,259 @@
+"""Which encoder, which pixel format, which settings; and the encoder itself, frames in, packets out."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from misr.errors import OutputError
+from misr.frame import CENTER, FULL, LIMITED, Color, Frame
+from misr.io.planes import Repacker, best_format, color_of, from_frame, planar_name
+from misr.io.reader import ClipInfo, reason
+
+DEFAULTS: dict[str, dict[str, str]] = {  # visually lossless settings; -crf, -preset and `--` override them
+    "libx264": {"crf": "17"}, "libx264rgb": {"crf": "12"}, "libx265": {"crf": "19"},
+    "libsvtav1": {"crf": "25", "preset": "7"}, "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
+    "libvpx": {"crf": "10", "b": "8M"}, "mpeg4": {"qscale": "2"}, "mpeg2video": {"qscale": "2"}, "mjpeg": {"qscale": "2"},
+    "ffv1": {"level": "3", "slices": "4", "slicecrc": "1"}, "libwebp_anim": {"quality": "90"}, "libwebp": {"quality": "92"},
+}
+INTERMEDIATE = {"prores": "prores_ks", "dnxhd": "dnxhd", "ffv1": "ffv1", "utvideo": "utvideo", "huffyuv": "huffyuv",
+                "ffvhuff": "ffvhuff", "magicyuv": "magicyuv", "cfhd": "cfhd", "qtrle": "qtrle"}  # kept, where the container takes them
+ALPHA_CODEC = {"mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9", "nut": "ffv1", "avi": "ffv1"}
+FIXED_CODEC = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "yuv4mpegpipe": "wrapped_avframe", "avif": "libsvtav1",
+               "mpeg": "mpeg2video", "vob": "mpeg2video", "dvd": "mpeg2video", "svcd": "mpeg2video"}
+EVEN_CODECS = {"libx264", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf", "hevc_amf"}
+FINEST_TICK = 1_000_000  # encoders and MP4 choke on nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Everything an encoder is opened with. color is what frames must arrive in; pix_fmt what the encoder gets."""
+
+    codec: str
+    pix_fmt: str
+    color: Color
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction
+    sar: Fraction
+    options: tuple[tuple[str, str], ...] = ()
+    bit_rate: int = 0
+    threads: int = 0
+    global_header: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def default_codec(container: str, source: ClipInfo, color: Color) -> str:
+    """The encoder when none is asked for: the source's own if it is an intermediate, else by container, depth and alpha."""
+    if container in FIXED_CODEC:
+        return FIXED_CODEC[container]
+    if color.alpha and container in ALPHA_CODEC and INTERMEDIATE.get(source.codec) not in ("prores_ks", "ffv1", "qtrle"):
+        return ALPHA_CODEC[container]
+    if source.codec in INTERMEDIATE and container in ("mov", "matroska", "nut", "avi"):
+        wanted = INTERMEDIATE[source.codec]
+        if wanted not in ("prores_ks", "dnxhd", "cfhd", "qtrle") or container in ("mov", "matroska"):
+            return wanted
+    if container == "webm":
+        return "libsvtav1" if color.model == "yuv" and color.subsampling == (2, 2) and color.depth <= 10 else "libvpx-vp9"
+    if container == "nut":
+        return "rawvideo"
+    if color.model == "rgb":
+        return "libx264rgb" if color.depth == 8 else "libx265"
+    if container == "mxf":
+        return "mpeg2video"
+    return "libx264" if color.depth == 8 else "libx265"
+
+
+def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, codec: str | None, pix_fmt: str | None,
+                  options: dict[str, str], bit_rate: int = 0, threads: int = 0, sar: Fraction | None = None) -> Encoding:
+    """Settings for a clip that becomes `size` (width, height), in a container named as FFmpeg names it."""
+    notes = []
+    name = codec or default_codec(container, source, source.color)
+    it = find_encoder(name)
+    color = replace(source.color, range=source.color.range)
+    formats = [f.name for f in it.video_formats or []]
+    chosen = pix_fmt or (best_format(formats, color) if formats else planar_name(replace(color, range=0)))
+    carrier = color_of(chosen)
+    if carrier is None or formats and chosen not in formats:
+        raise OutputError(f"{name} does not take pixel format {chosen}; it takes {', '.join(formats[:12])}")
+    color = restated(color, carrier, name)
+    if (color.depth, color.subsampling, color.alpha, color.model) != (c := source.color, (c.depth, c.subsampling, c.alpha, c.model))[1]:
+        notes.append(f"pixels: {source.pix_fmt} becomes {chosen} ({'asked' if pix_fmt else f'the closest {name} has'})")
+    if source.color.alpha and not carrier.alpha:
+        notes.append(f"alpha is dropped: {name} cannot hold it; .mov (ProRes 4444), .mkv (FFV1) and .webm (VP9) can")
+    merged = {**DEFAULTS.get(name, {}), **special(name, chosen, color, source), **options}
+    if bit_rate:
+        merged = {k: v for k, v in merged.items() if k not in ("crf", "qscale") or k in options}
+    check_options(it, merged)
+    tick = source.time_base if source.time_base.denominator <= FINEST_TICK else Fraction(1, FINEST_TICK)
+    if name in ("mpeg4", "mpeg2video"):  # 16 bit of clock in the bitstream
+        tick = 1 / source.rate if name == "mpeg2video" else tick if tick.denominator < 65536 else Fraction(1, 60000)
+    return Encoding(codec=name, pix_fmt=chosen, color=color, width=size[0], height=size[1], time_base=tick, rate=source.rate,
+                    sar=source.sar if sar is None else sar, options=tuple(sorted(merged.items())), bit_rate=bit_rate, threads=threads,
+                    notes=tuple(notes))
+
+
+def restated(source: Color, carrier: Color, codec: str) -> Color:
+    """The colour of the output: the source's tags on the carrier's model, depth and sampling."""
+    color = replace(source, model=carrier.model, depth=carrier.depth, subsampling=carrier.subsampling, alpha=carrier.alpha)
+    if carrier.model == "rgb":
+        return color if source.model == "rgb" else replace(color, matrix=0, range=FULL, siting=0)
+    if codec == "mjpeg":  # JFIF: BT.601, full range, chroma centred
+        return replace(color, matrix=5, range=FULL, siting=CENTER)
+    if source.model == "rgb":  # RGB has no matrix to keep; HD's is what players expect, and it is tagged
+        return replace(color, matrix=1, range=carrier.range or LIMITED, siting=0)
+    return replace(color, range=carrier.range or color.range)
+
+
+def find_encoder(name: str) -> av.Codec:
+    """The encoder of that name; OutputError lists likely ones."""
+    try:
+        codec = av.Codec(name, "w")
+    except ValueError:
+        raise OutputError(f"no encoder {name!r} here; `misr doctor` lists them (libx264, libx265, libsvtav1, prores_ks, ffv1 ...)") from None
+    if codec.type != "video":
+        raise OutputError(f"{name} does not encode video; -c:v wants a video encoder such as libx264")
+    return codec
+
+
+def special(name: str, pix_fmt: str, color: Color, source: ClipInfo) -> dict[str, str]:
+    """Settings that follow from the pictures: profiles, HDR metadata, chroma location."""
+    if name == "prores_ks":
+        return {"profile": "4444" if "444" in pix_fmt else "hq", "vendor": "apl0"} | ({"alpha_bits": "16"} if color.alpha else {})
+    if name == "dnxhd":
+        return {"profile": "dnxhr_444" if "444" in pix_fmt or "gbr" in pix_fmt else "dnxhr_hqx" if color.depth > 8 else "dnxhr_hq"}
+    if name == "libx265":
+        return {"x265-params": ":".join(["log-level=error", *x265_hdr(source)])}
+    if name == "libx264":
+        params = x264_hdr(source)
+        return {"x264-params": ":".join(params)} if params else {}
+    if name == "libsvtav1":
+        params = svt_hdr(source)
+        return {"svtav1-params": ":".join(params)} if params else {}
+    return {}
+
+
+def hdr_numbers(source: ClipInfo) -> tuple[list[float] | None, tuple[int, int] | None]:
+    """Mastering display (r, g, b, white as x, y; min, max cd/m2) and content light (max, average), as FFmpeg packs them."""
+    data = dict(source.hdr)
+    display, light = None, None
+    if (raw := data.get("MASTERING_DISPLAY_METADATA")) and len(raw) >= 88:
+        v = struct.unpack("<20i2i", raw[:88])
+        if v[20] and v[21]:
+            display = [v[i] / (v[i + 1] or 1) for i in range(0, 20, 2)]
+    if (raw := data.get("CONTENT_LIGHT_LEVEL")) and len(raw) >= 8:
+        light = struct.unpack("<2I", raw[:8])
+    return display, light  # type: ignore[return-value]
+
+
+def x265_hdr(source: ClipInfo) -> list[str]:
+    """HDR10 metadata in x265's units: 0.00002 for chromaticity, 0.0001 cd/m2 for luminance."""
+    display, light = hdr_numbers(source)
+    out = ["hdr10=1", "repeat-headers=1"] if display or light else []
+    if display:
+        x = [round(v * 50000) for v in display[:8]]
+        out.append(f"master-display=G({x[2]},{x[3]})B({x[4]},{x[5]})R({x[0]},{x[1]})WP({x[6]},{x[7]})"
+                   f"L({round(display[9] * 10000)},{round(display[8] * 10000)})")
+    return out + ([f"max-cll={light[0]},{light[1]}"] if light else [])
+
+
+def x264_hdr(source: ClipInfo) -> list[str]:
+    """The same for x264."""
+    return [p.replace("master-display", "mastering-display").replace("max-cll", "cll") for p in x265_hdr(source)
+            if p.startswith(("master-display", "max-cll"))]
+
+
+def svt_hdr(source: ClipInfo) -> list[str]:
+    """The same for SVT-AV1, in plain units."""
+    display, light = hdr_numbers(source)
+    out = []
+    if display:
+        r, g, b, w = (f"({display[i]:.5f},{display[i + 1]:.5f})" for i in (0, 2, 4, 6))
+        out.append(f"mastering-display=G{g}B{b}R{r}WP{w}L({display[9]:.4f},{display[8]:.4f})")
+    return out + ([f"content-light={light[0]},{light[1]}"] if light else [])
+
+
+def check_options(codec: av.Codec, options: dict[str, str]) -> None:
+    """FFmpeg ignores options an encoder does not know; misr does not."""
+    known = {"qscale"} | supported(av.CodecContext.create(codec.name, "w"))
+    for name in options:
+        if name not in known:
+            raise OutputError(f"{codec.name} has no option {name!r}; it would be ignored silently, so it is refused")
+
+
+def supported(context: Any) -> set[str]:
+    """Names of the options an encoder declares."""
+    found = context.supported_options
+    names = set()
+    for group in ("private", "generic"):
+        names |= {o.name for o in getattr(found, group, [])}
+    return names
+
+
+def configure(target: Any, it: Encoding) -> None:
+    """Put an Encoding on a codec context or on a stream's."""
+    context = getattr(target, "codec_context", target)
+    options = dict(it.options)
+    qscale = options.pop("qscale", None)
+    context.width, context.height, context.pix_fmt = it.width, it.height, it.pix_fmt
+    context.time_base, context.framerate = it.time_base, it.rate
+    context.colorspace, context.color_range = it.color.matrix, it.color.range
+    context.color_primaries, context.color_trc = it.color.primaries, it.color.transfer
+    context.sample_aspect_ratio = it.sar
+    if it.bit_rate:
+        context.bit_rate = it.bit_rate
+    if qscale:
+        context.flags |= 2  # AV_CODEC_FLAG_QSCALE
+        context.global_quality = int(float(qscale) * 118)  # FF_QP2LAMBDA
+    if it.threads:
+        context.thread_count = it.threads
+    if it.global_header:
+        context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
+    context.options = options
+
+
+class Encoder:
+    """One run of an encoder: push(frame) and flush() give packets with exact pts in the Encoding's time base."""
+
+    def __init__(self, it: Encoding) -> None:
+        os.environ.setdefault("SVT_LOG", "1")
+        self.it, self._repack = it, Repacker()
+        self._context: Any = av.CodecContext.create(it.codec, "w")
+        configure(self._context, it)
+        try:
+            self._context.open()
+        except (av.error.FFmpegError, ValueError) as e:
+            raise OutputError(f"{it.codec} does not open for {it.width}x{it.height} {it.pix_fmt} ({reason(e)}); "
+                              "try another -c:v, -pix_fmt or -s") from None
+
+    @property
+    def extradata(self) -> bytes:
+        """The encoder's global header."""
+        return bytes(self._context.extradata or b"")
+
+    def push(self, frame: Frame, *, origin: Fraction = Fraction(0)) -> list[av.Packet]:
+        """Packets that became ready; the frame is stamped with its time minus origin."""
+        f = from_frame(frame, self.it.pix_fmt, self._repack)
+        f.pts, f.time_base = round((frame.time - origin) / self.it.time_base), self.it.time_base
+        f.pict_type = 0
+        if frame.duration:
+            f.duration = round(frame.duration / self.it.time_base)
+        return list(self._context.encode(f))
+
+    def flush(self) -> list[av.Packet]:
+        """The encoder's tail."""
+        return list(self._context.encode(None))
+
+
+def encodes_odd(codec: str, color: Color) -> bool:
+    """Whether odd sizes work: x264 and x265 refuse them where chroma is subsampled."""
+    return codec not in EVEN_CODECS or color.model != "yuv" or color.subsampling == (1, 1)
+
+
+__all__ = ["Encoder", "Encoding", "configure", "encodes_odd", "plan_encoding"]

@@ -1,0 +1,322 @@
+"""The finished clip: our packets and the source's other streams, interleaved into one container."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from misr.errors import MisrError, OutputError
+from misr.io.encoder import Encoding, configure
+from misr.io.reader import ClipInfo, main_video, open_input, rational, reason
+from misr.io.streams import ATTACHES, KEEPS_ROTATION, StreamPlan, codec_name, kept_tags
+
+STANDARD_TAGS = {"title", "artist", "album", "album_artist", "comment", "genre", "date", "copyright", "description", "synopsis", "track",
+                 "composer", "show", "episode_id", "network", "lyrics", "encoder", "language", "location", "timecode"}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The stretch of the source that is wanted, in seconds on its own clock; start becomes zero when given."""
+
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+    @property
+    def origin(self) -> Fraction:
+        """What is subtracted from every time."""
+        return self.start or Fraction(0)
+
+    def holds(self, time: Fraction) -> bool:
+        """Whether a packet of another stream at this time belongs to the output."""
+        return (self.start is None or time >= self.start) and (self.end is None or time < self.end)
+
+
+class Output:
+    """A container being written. Give it packets of the picture in decoding order; the others follow by time.
+
+    others   packets of the source's other streams, in file order (they are pulled as the picture advances)
+    """
+
+    def __init__(self, target: Any, fmt: str, encoding: Encoding, info: ClipInfo, plans: Iterable[StreamPlan],
+                 source: av.container.InputContainer | None, *, span: Span, others: Iterator[av.Packet] | None = None) -> None:
+        self.span, self._encoding = span, encoding
+        self._others = others if others is not None else iter(())
+        self._held: deque[av.Packet] = deque()
+        self._copies: dict[int, _Copy] = {}
+        try:
+            self._container = av.open(target, "w", format=fmt, options=muxer_options(fmt, source, encoding))
+            self._build(fmt, info, list(plans), source)
+            self._container.start_encoding()
+        except MisrError:
+            raise
+        except (av.error.FFmpegError, ValueError, OSError) as e:
+            raise OutputError(f"{fmt} refuses this set of streams ({reason(e)}); write .mkv, or drop streams with -sn or -an") from None
+
+    def _build(self, fmt: str, info: ClipInfo, plans: list[StreamPlan], source: av.container.InputContainer | None) -> None:
+        out = self._container
+        for plan in plans:
+            stream = source.streams[plan.index] if source is not None else None
+            if plan.action == "picture":
+                self._picture = self._add_picture(fmt, info, stream)
+            elif plan.action == "copy":
+                self._copies[plan.index] = _Copy(out, stream)
+            elif plan.action == "convert":
+                self._copies[plan.index] = (_Audio if plan.kind == "audio" else _Text)(out, stream, plan.codec)
+        if source is None:
+            return
+        for plan in plans:
+            if plan.action == "attach":
+                attach(out, source, plan.index)
+        out.metadata.update(kept_tags(dict(source.metadata)))
+        if chapters := self._chapters(source):
+            out.set_chapters(chapters)
+
+    def _add_picture(self, fmt: str, info: ClipInfo, stream: Any) -> Any:
+        picture = self._container.add_stream(self._encoding.codec, rate=self._encoding.rate, options=dict(self._encoding.options))
+        configure(picture, self._encoding)
+        if stream is not None:
+            picture.metadata.update(kept_tags(dict(stream.metadata)))
+            picture.disposition = stream.disposition
+        picture.time_base = self._encoding.time_base
+        if info.rotation and fmt in KEEPS_ROTATION:
+            picture.set_display_rotation(info.rotation)
+        return picture
+
+    def _chapters(self, source: av.container.InputContainer) -> list[Any]:
+        """The source's chapters, cut to the span."""
+        kept = []
+        for chapter in source.chapters():
+            base = Fraction(chapter["time_base"])
+            start, end = chapter["start"] * base, chapter["end"] * base
+            if (self.span.end is not None and start >= self.span.end) or (self.span.start is not None and end <= self.span.start):
+                continue
+            start = max(start, self.span.start or start) - self.span.origin
+            end = min(end, self.span.end or end) - self.span.origin
+            kept.append({**chapter, "start": round(start / base), "end": round(end / base)})
+        return kept
+
+    def picture(self, packet: av.Packet) -> None:
+        """Write a packet of the picture (times already from the output's zero), after everything that comes before it."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        self._advance(Fraction(stamp or 0) * rational(packet.time_base))
+        packet.stream = self._picture
+        self._mux(packet)
+
+    def other(self, packet: av.Packet) -> None:
+        """Offer a packet of another stream that was read along with the picture (a pipe)."""
+        self._held.append(packet)
+
+    def _advance(self, time: Fraction | None) -> None:
+        """Write the other streams' packets up to a time; all of them with None."""
+        while True:
+            packet = self._held.popleft() if self._held else next(self._others, None)
+            if packet is None:
+                return
+            copy = self._copies.get(packet.stream.index)
+            at = packet_time(packet)
+            if copy is None or (at is not None and not self.span.holds(at)):
+                continue
+            if time is not None and at is not None and at - self.span.origin > time:
+                self._held.appendleft(packet)
+                return
+            for out in copy.packets(packet, self.span.origin):
+                self._mux(out)
+
+    def _mux(self, packet: av.Packet) -> None:
+        try:
+            self._container.mux(packet)
+        except (av.error.FFmpegError, OSError, ValueError) as e:
+            raise OutputError(f"writing failed ({reason(e)}); what was rendered is kept, run the same command again") from e
+
+    def close(self) -> None:
+        """Write what is left of the other streams, and the trailer."""
+        self._advance(None)
+        for copy in self._copies.values():
+            for packet in copy.flush():
+                self._mux(packet)
+        try:
+            self._container.close()
+        except (av.error.FFmpegError, OSError) as e:
+            raise OutputError(f"finishing the file failed ({reason(e)}); free some space and run the same command again") from e
+
+    def abandon(self) -> None:
+        """Let go of the target without a trailer's promise."""
+        try:
+            self._container.close()
+        except (av.error.FFmpegError, OSError, ValueError):
+            pass  # the target is thrown away
+
+
+class _Copy:
+    """A stream whose packets pass untouched."""
+
+    def __init__(self, out: av.container.OutputContainer, stream: Any) -> None:
+        self.stream = out.add_stream_from_template(stream, opaque=True)
+        self.stream.metadata.update(kept_tags(dict(stream.metadata)))
+        self.stream.disposition = stream.disposition
+        self._last: int | None = None
+
+    def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
+        if packet.dts is None and packet.pts is None:
+            if not packet.size:
+                return  # the demuxer's end mark
+            packet.pts = packet.dts = round(origin / rational(packet.time_base))  # cover art carries no time
+        if origin:
+            shift = round(origin / rational(packet.time_base))
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+        if packet.dts is None:
+            packet.dts = packet.pts
+        if packet.dts is not None and self._last is not None and packet.dts <= self._last and packet.pts is not None:
+            packet.dts = min(self._last + 1, max(packet.pts, packet.dts))  # a stumbling source clock
+        self._last = packet.dts
+        packet.stream = self.stream
+        yield packet
+
+    def flush(self) -> Iterator[av.Packet]:
+        return iter(())
+
+
+class _Audio(_Copy):
+    """A stream decoded, resampled as the encoder wants, and encoded anew."""
+
+    def __init__(self, out: av.container.OutputContainer, stream: Any, codec: str) -> None:
+        try:
+            encoder = av.Codec(codec, "w")
+        except ValueError:
+            raise OutputError(f"no encoder {codec!r} here; -c:a copy, aac, libopus, flac, ac3 and pcm_s16le are") from None
+        rates = [int(r) for r in encoder.audio_rates or []]
+        source = stream.codec_context
+        if source is None or encoder.type != "audio":
+            raise OutputError(f"audio stream {stream.index} cannot become {codec}; leave -c:a out or write .mkv")
+        rate = source.sample_rate if not rates or source.sample_rate in rates else min(rates, key=lambda r: abs(r - source.sample_rate))
+        formats = [f.name for f in encoder.audio_formats or []]
+        self.stream = out.add_stream(codec, rate=rate)
+        context = self.stream.codec_context
+        context.layout = source.layout.name
+        context.format = source.format.name if not formats or source.format.name in formats else formats[0]
+        context.time_base = Fraction(1, rate)
+        self.stream.metadata.update(kept_tags(dict(stream.metadata)))
+        self.stream.disposition = stream.disposition
+        self._resampler = av.AudioResampler(format=context.format.name, layout=context.layout.name, rate=rate)
+        self._origin = Fraction(0)
+
+    def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
+        self._origin = origin
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            frames = []  # a damaged packet of sound: its time stays silent
+        for frame in frames:
+            yield from self._encoded(frame)
+
+    def _encoded(self, frame: av.AudioFrame | None) -> Iterator[av.Packet]:
+        if frame is not None and self._origin and frame.pts is not None:
+            frame.pts -= round(self._origin / rational(frame.time_base))
+        for ready in self._resampler.resample(frame):
+            yield from self.stream.encode(ready)
+
+    def flush(self) -> Iterator[av.Packet]:
+        yield from self._encoded(None)
+        yield from self.stream.encode(None)
+
+
+class _Text(_Copy):
+    """Text subtitles carried over to another codec by FFmpeg's own decoder and encoder."""
+
+    def __init__(self, out: av.container.OutputContainer, stream: Any, codec: str) -> None:
+        self._decoder = stream.codec_context
+        self.stream = out.add_stream(codec)
+        self._encoder = self.stream.codec_context
+        header = self._decoder.subtitle_header
+        self._encoder.subtitle_header = header if header else ASS_HEADER
+        self._encoder.time_base = Fraction(1, 1000)
+        self.stream.metadata.update(kept_tags(dict(stream.metadata)))
+        self.stream.disposition = stream.disposition
+
+    def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
+        at = packet_time(packet)
+        if at is None or not packet.size:
+            return
+        duration = round((packet.duration or 0) * rational(packet.time_base) * 1000)
+        found = self._decoder.decode2(packet)
+        if found is None:
+            return
+        found.pts = round((at - origin) * av.time_base)
+        out = self._encoder.encode_subtitle(found)
+        out.time_base = Fraction(1, 1000)
+        out.pts = out.dts = round((at - origin) * 1000)
+        out.duration = duration
+        out.stream = self.stream
+        yield out
+
+
+ASS_HEADER = b"""[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, \
+ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+
+
+def packet_time(packet: av.Packet) -> Fraction | None:
+    """When a packet is due, in seconds of the source's clock; None for end marks and cover art."""
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return None if stamp is None else stamp * rational(packet.time_base)
+
+
+def attach(out: Any, source: av.container.InputContainer, index: int) -> None:
+    """Carry an attachment, or cover art as one."""
+    stream = source.streams[index]
+    if stream.type == "attachment":
+        out.add_attachment(stream.name or stream.metadata.get("filename", f"attachment{index}"),
+                           stream.mimetype or "application/octet-stream", stream.data)
+        return
+    kind = {"png": ("png", "image/png"), "gif": ("gif", "image/gif")}.get(codec_name(stream), ("jpg", "image/jpeg"))
+    with open_input(source.name) as again:
+        data = next((bytes(p) for p in again.demux(again.streams[index]) if p.size), b"")
+    if data:
+        out.add_attachment(f"cover.{kind[0]}", kind[1], data)
+
+
+def other_packets(path: str, plans: Iterable[StreamPlan], picture: int) -> Iterator[av.Packet]:
+    """Packets of the streams that are kept, read from the source a second time."""
+    wanted = [p.index for p in plans if p.action in ("copy", "convert")]
+    if not wanted:
+        return
+    with open_input(path) as container:
+        try:
+            yield from container.demux([container.streams[i] for i in wanted])
+        except av.error.FFmpegError:
+            return  # a truncated source ends here; the picture says so if it matters
+
+
+def muxer_options(fmt: str, source: av.container.InputContainer | None, encoding: Encoding) -> dict[str, str]:
+    """What a muxer must be told to keep times and tags as they are."""
+    options: dict[str, str] = {}
+    if fmt in ("mp4", "mov", "3gp"):
+        flags = ["faststart"]
+        strange = {k.lower() for k in kept_tags(dict(source.metadata if source else {}))} - STANDARD_TAGS
+        if any(not k.startswith("com.") for k in strange):
+            flags.append("use_metadata_tags")
+        options = {"movie_timescale": "90000", "movflags": "+".join(flags)}
+        if encoding.time_base.numerator == 1 and encoding.time_base.denominator >= 1000:
+            options["video_track_timescale"] = str(encoding.time_base.denominator)
+    elif fmt == "gif":
+        options = {"loop": "0"}
+    elif fmt == "apng":
+        options = {"plays": "0"}
+    return options
+
+
+__all__ = ["ATTACHES", "Output", "Span", "main_video", "other_packets"]

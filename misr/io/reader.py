@@ -1,0 +1,439 @@
+"""Frames out of anything FFmpeg opens: every frame, in order, with its own time, deinterlaced where it must be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+
+from misr.errors import DecodeError, InputError
+from misr.frame import Color, Frame
+from misr.io.planes import Repacker, read_color, side_data, side_data_names, to_frame
+
+Deinterlace = Literal["auto", "on", "off"]
+OnError = Literal["stop", "repeat"]
+ATTACHED_PICTURE = 0x400  # FFmpeg's disposition bit of cover art
+PROBE_FRAMES = 48  # looked at before the first frame is promised anything
+SEEK_MARGIN_S = 4  # a resume starts decoding this long before the frame it wants
+HDR_KINDS = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+INTERLACED_HEIGHTS = {480, 486, 512, 576, 608, 1080, 1088}  # where unflagged interlace is plausible; patterns fool idet elsewhere
+TURNS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}  # display matrix degrees, counter-clockwise
+CLIP_SUFFIXES = {".mkv", ".mp4", ".mov", ".m4v", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".flv", ".wmv", ".3gp",
+                 ".nut", ".y4m", ".mxf", ".gif", ".apng"}
+PIPE_FORMATS = {b"\x1aE\xdf\xa3": "matroska", b"YUV4MPEG2": "yuv4mpegpipe", b"nut/mul": "nut"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClipInfo:
+    """What is known of a clip before the first frame is shown. Times in seconds, sizes in pixels as stored."""
+
+    path: str
+    container: str
+    codec: str
+    width: int
+    height: int
+    color: Color
+    pix_fmt: str
+    time_base: Fraction
+    rate: Fraction
+    frames: int  # an estimate; 0 when the file does not tell
+    duration: Fraction | None
+    start: Fraction
+    sar: Fraction
+    rotation: int  # degrees, counter-clockwise, as the display matrix says
+    interlaced: Literal["", "tff", "bff"]
+    hdr: tuple[tuple[str, bytes], ...]
+    side_data: tuple[str, ...]
+    video_index: int
+    bit_rate: int
+
+
+def rational(value: Any) -> Fraction:
+    """PyAV's rationals of either version as a Fraction; 0 when absent."""
+    return Fraction(value.numerator, value.denominator or 1) if value else Fraction(0)
+
+
+def open_input(path: str) -> av.container.InputContainer:
+    """A container for reading: a file, or '-' for standard input; InputError in one sentence when it does not open."""
+    if path == "-":
+        return open_pipe()
+    if not Path(path).exists() and "%" not in path and "://" not in path:
+        raise InputError(f"{path}: no such file")
+    if Path(path).is_file() and Path(path).stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    try:
+        return av.open(path)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise InputError(f"{path}: not a readable video or picture ({reason(e)})") from None
+
+
+def open_pipe() -> av.container.InputContainer:
+    """Standard input, its format recognised by the first bytes."""
+    stream = sys.stdin.buffer
+    head = stream.peek(16)[:16] if hasattr(stream, "peek") else b""
+    if not head:
+        raise InputError("standard input is empty; pipe a matroska, nut or y4m stream into misr")
+    name = next((fmt for magic, fmt in PIPE_FORMATS.items() if head.startswith(magic)), None)
+    try:
+        return av.open(_Forward(stream), format=name, buffer_size=1 << 20)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise InputError(f"standard input: not a readable video ({reason(e)}); matroska, nut and y4m are") from None
+
+
+class _Forward:
+    """A pipe with read() only, so that nobody tries to seek it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, n: int = -1) -> bytes:
+        data: bytes = self._stream.read(n)
+        return data
+
+
+def reason(e: BaseException) -> str:
+    """FFmpeg's own words, without the errno and the path."""
+    text = str(getattr(e, "strerror", None) or e)
+    return text.split("; last error log:")[-1].strip() or type(e).__name__
+
+
+class Reader:
+    """A clip: `info`, and frames() as often as wanted (once for a pipe).
+
+    start, end     seconds on the clip's own clock; frames with start <= time < end are given
+    deinterlace    auto: by flags, then by looking (idet); interlaced frames go through bwdif, one frame out per frame in
+    on_error       what a frame that does not decode becomes: an error, or the frame before it once more
+    upright        turn pictures as their display matrix says, for outputs that cannot carry one
+    """
+
+    def __init__(self, path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None,
+                 deinterlace: Deinterlace = "auto", on_error: OnError = "stop", upright: bool = False) -> None:
+        self.path = str(path)
+        self.start, self.end, self.on_error = start, end, on_error
+        self._repack = Repacker()
+        self._held: list[tuple[av.Packet, list[av.VideoFrame]]] = []  # a pipe's beginning, read while probing
+        self._open()
+        self.on_packet: Callable[[av.Packet], None] | None = None  # receives the packets of other streams
+        self.damaged: list[Fraction] = []
+        self._turn = ""
+        self.info = self._probe(deinterlace)
+        if upright and self.info.rotation:
+            self._turn = TURNS.get(self.info.rotation % 360, "")
+            self.info = turned(self.info)
+
+    def _open(self) -> None:
+        self._container = open_input(self.path)
+        self._stream = main_video(self._container, self.path)
+        self._decoder = decoder_for(self._stream)
+
+    @property
+    def container(self) -> av.container.InputContainer:
+        """The open container, for who plans the other streams."""
+        return self._container
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self, after: Fraction | None = None) -> Iterator[Frame]:
+        """All frames, or those from the one shown exactly at `after` seconds; seeks when that is safe."""
+        if self.path != "-":
+            self._container.close()
+            self._open()
+        if after is None:
+            yield from self._selected(self._timed(self._decoded()))
+            return
+        found = self._from(after, seek=True) or self._from(after, seek=False)
+        if found is None:
+            raise InputError(f"{self.path}: the frame at {float(after):.3f} s is gone; the source changed under a resumed run")
+        yield from found
+
+    def _from(self, after: Fraction, *, seek: bool) -> Iterator[Frame] | None:
+        """Frames from `after` on, or None when it is not met exactly (a seek that landed late)."""
+        self._container.close()
+        self._open()
+        if seek:
+            try:
+                target = max(Fraction(0), after - self.info.start - SEEK_MARGIN_S) + self.info.start
+                self._container.seek(int(target / self.info.time_base), stream=self._stream, backward=True)
+            except av.error.FFmpegError:
+                return None
+        frames = self._selected(self._timed(self._decoded()))
+        for i, frame in enumerate(frames):
+            if frame.time == after and (i > 0 or not seek or after == self.info.start):
+                return _chain(frame, frames)
+            if frame.time > after:
+                return None
+        return None
+
+    def _selected(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            if self.start is not None and frame.time < self.start:
+                continue
+            if self.end is not None and frame.time >= self.end:
+                return
+            yield frame
+
+    def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[Frame]:
+        """Frames with strictly increasing times; a frame without one follows its neighbour at the nominal rate."""
+        tick, last = self.info.time_base, None
+        for f in decoded:
+            base = rational(f.time_base) or tick
+            if f.pts is not None:
+                time = f.pts * base
+            else:
+                time = last + 1 / self.info.rate if last is not None else self.info.start
+            if last is not None and time <= last:
+                time = last + tick
+            last = time
+            duration = Fraction(f.duration or 0) * base
+            color = read_color(f, self.info.codec)
+            yield to_frame(f, color, time, duration, self._repack)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        frames = self._raw()
+        if self.info.interlaced:
+            frames = filtered(frames, f"bwdif=mode=send_frame:parity={self.info.interlaced}:deint=all")
+        return filtered(frames, self._turn) if self._turn else frames
+
+    def _raw(self) -> Iterator[av.VideoFrame]:
+        """Every frame the decoder gives, its tail included; other streams' packets go to on_packet."""
+        held, self._held = self._held, []
+        for packet, frames in held:
+            if packet.stream.index != self._stream.index:
+                self._hand_on(packet)
+            yield from frames
+        last: av.VideoFrame | None = None
+        for packet in self._packets():
+            if packet.stream.index != self._stream.index:
+                self._hand_on(packet)
+                continue
+            for frame in self._decode(packet, last):
+                last = frame
+                yield frame
+
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            streams = None if self.on_packet else [self._stream]
+            yield from self._container.demux(streams) if streams else self._container.demux()
+        except av.error.FFmpegError as e:
+            if self.on_error == "stop":
+                raise DecodeError(f"{self.path}: reading broke off ({reason(e)}); repair the file, or use --on-error repeat "
+                                  "to keep what was read") from None
+
+    def _hand_on(self, packet: av.Packet) -> None:
+        if self.on_packet and (packet.size or packet.pts is not None):
+            self.on_packet(packet)
+
+    def _decode(self, packet: av.Packet, last: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        try:
+            yield from self._decoder.decode(packet if packet.size else None)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError as e:
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            time = Fraction(stamp or 0) * rational(self._stream.time_base)
+            if self.on_error == "stop":
+                raise DecodeError(f"{self.path}: the frame at {float(time):.3f} s does not decode ({reason(e)}); "
+                                  "use --on-error repeat to show the frame before it again", time=time) from None
+            self.damaged.append(time)
+            if last is not None and stamp is not None and (last.pts is None or stamp > last.pts):
+                again = self._repack(last, last.format.name, (last.width, last.height))
+                again.pts, again.time_base = stamp, self._stream.time_base
+                yield again
+
+    def _probe(self, deinterlace: Deinterlace) -> ClipInfo:
+        stream, frames = self._stream, self._first_frames()
+        if not frames:
+            raise InputError(f"{self.path}: not one video frame decodes; nothing to upscale")
+        first = frames[0]
+        codec = stream.codec_context.name
+        tick = rational(stream.time_base) or Fraction(1, 90000)
+        rate = nominal_rate(stream, frames, tick)
+        duration = stream.duration * tick if stream.duration else None
+        if duration is None and self._container.duration:
+            duration = Fraction(self._container.duration, av.time_base)
+        if duration is not None and not 0 < duration < 10**6:
+            duration = None  # one file in the wild claims 136 years
+        count = stream.frames or (round(duration * rate) if duration else 0)
+        hdr = tuple((kind, data) for kind in HDR_KINDS if (data := side_data(first, kind)) is not None)
+        start = first.pts * (rational(first.time_base) or tick) if first.pts is not None else Fraction(0)
+        kind = "" if deinterlace == "off" else field_order(frames) or ("tff" if deinterlace == "on" else "")
+        return ClipInfo(path=self.path, container=self._container.format.name, codec=codec, width=first.width, height=first.height,
+                        color=read_color(first, codec), pix_fmt=first.format.name, time_base=tick, rate=rate, frames=count,
+                        duration=duration, start=start, sar=rational(stream.sample_aspect_ratio) or Fraction(1),
+                        rotation=int(first.rotation or 0), interlaced=kind, hdr=hdr, side_data=tuple(side_data_names(first)),
+                        video_index=stream.index, bit_rate=stream.codec_context.bit_rate or 0)
+
+    def _first_frames(self) -> list[av.VideoFrame]:
+        """The beginning of the clip, decoded; a pipe's is kept, since it cannot be read again."""
+        found: list[av.VideoFrame] = []
+        try:
+            for packet in self._container.demux():
+                frames: list[av.VideoFrame] = []
+                if packet.stream.index == self._stream.index:
+                    try:
+                        frames = list(self._decoder.decode(packet if packet.size else None))
+                    except av.error.FFmpegError:
+                        frames = []
+                if self.path == "-":
+                    self._held.append((packet, frames))
+                found += frames
+                if len(found) >= (PROBE_FRAMES if self.path != "-" else 8):
+                    break
+        except av.error.FFmpegError:
+            pass  # what decodes is judged by what was found
+        return found
+
+
+def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def main_video(container: av.container.InputContainer, path: str) -> av.VideoStream:
+    """The stream to upscale: not cover art, the default one, else the largest."""
+    streams = [s for s in container.streams.video if not is_cover(s)] or list(container.streams.video)
+    if not streams:
+        raise InputError(f"{path}: no video stream in it; misr upscales pictures, `ffmpeg -i` can copy the rest")
+    usable = [s for s in streams if s.codec_context is not None]
+    if not usable:
+        raise InputError(f"{path}: this FFmpeg has no decoder for its video; convert it with a tool that has one")
+    default = [s for s in usable if int(s.disposition) & 1]
+    return max(default or usable, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
+
+
+def clips_in(folder: str) -> list[str]:
+    """The clips of a folder, sorted; [] for anything else, a folder of pictures included."""
+    if not Path(folder).is_dir():
+        return []
+    return sorted(str(p) for p in Path(folder).iterdir() if p.suffix.lower() in CLIP_SUFFIXES and not p.name.startswith("."))
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a video stream is an attached picture."""
+    return bool(int(stream.disposition) & ATTACHED_PICTURE)
+
+
+def nominal_rate(stream: av.VideoStream, frames: list[av.VideoFrame], tick: Fraction) -> Fraction:
+    """Frames per second for encoders and estimates; measured where the header talks nonsense (600 or 1000 in some mkv)."""
+    told = rational(stream.average_rate) or rational(stream.guessed_rate)
+    times = [f.pts for f in frames if f.pts is not None]
+    if len(times) > 2 and times[-1] > times[0]:
+        seen = Fraction(len(times) - 1) / ((times[-1] - times[0]) * tick)
+        if not told or told > 4 * seen or told > 300:
+            told = seen.limit_denominator(1001)
+    return told if told and told < 1000 else Fraction(25)
+
+
+def field_order(frames: list[av.VideoFrame]) -> Literal["", "tff", "bff"]:
+    """Which field comes first, "" for progressive: the decoder's flags, then FFmpeg's idet on the pictures themselves."""
+    flagged = sum(bool(f.interlaced_frame) for f in frames)
+    counts = idet(frames)
+    woven, straight = counts["tff"] + counts["bff"], counts["progressive"]
+    first: Literal["tff", "bff"] = "bff" if counts["bff"] > counts["tff"] else "tff"
+    if flagged * 2 > len(frames):
+        return first
+    plausible = frames[0].height in INTERLACED_HEIGHTS
+    return first if plausible and woven >= 6 and woven * 3 > woven + straight else ""
+
+
+def idet(frames: list[av.VideoFrame]) -> dict[str, int]:
+    """How many frames FFmpeg's idet calls tff, bff and progressive (multi-frame verdict)."""
+    counts = {"tff": 0, "bff": 0, "progressive": 0, "undetermined": 0}
+    if len(frames) < 3 or min(frames[0].width, frames[0].height) < 16:
+        return counts
+    graph = simple_graph(frames[0], ("idet", ""))
+    if graph is None:
+        return counts
+    for f in [*frames, None]:
+        graph.push(f)
+        for out in pulled(graph):
+            verdict = out.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")
+            counts[verdict] = counts.get(verdict, 0) + 1
+    return counts
+
+
+def simple_graph(like: av.VideoFrame, *filters: tuple[str, str]) -> av.filter.Graph | None:
+    """buffer -> filters -> sink for frames like this one; None where the filters do not take its format."""
+    graph = av.filter.Graph()
+    base = rational(like.time_base) or Fraction(1, 90000)
+    args = f"video_size={like.width}x{like.height}:pix_fmt={like.format.name}:time_base={base}:pixel_aspect=1/1"
+    args += f":colorspace={int(like.colorspace)}:range={int(like.color_range)}"
+    try:
+        nodes = [graph.add("buffer", args), *(graph.add(name, options) for name, options in filters), graph.add("buffersink")]
+        for a, b in pairwise(nodes):
+            a.link_to(b)
+        graph.configure()
+    except (av.error.FFmpegError, ValueError):
+        return None
+    return graph
+
+
+def pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    """What a graph has ready."""
+    while True:
+        try:
+            out = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        assert isinstance(out, av.VideoFrame)
+        yield out
+
+
+def filtered(frames: Iterator[av.VideoFrame], chain: str) -> Iterator[av.VideoFrame]:
+    """Frames through filters that give one frame for each; times stay the frames' own."""
+    graph: av.filter.Graph | None = None
+    stamps: list[tuple[int | None, Any, int | None]] = []
+    for f in frames:
+        if graph is None:
+            parts = [(part + "=").split("=", 1) for part in chain.split(",")]
+            graph = simple_graph(f, *((name, options.rstrip("=")) for name, options in parts))
+            if graph is None:
+                raise InputError(f"{chain.split('=')[0]} does not take {f.format.name} frames; convert the clip to yuv422p10le first")
+        stamps.append((f.pts, f.time_base, f.duration))
+        graph.push(f)
+        yield from _stamped(graph, stamps)
+    if graph is not None:
+        graph.push(None)
+        yield from _stamped(graph, stamps)
+
+
+def turned(info: ClipInfo) -> ClipInfo:
+    """The facts of a clip whose pictures are turned upright."""
+    if info.rotation % 180 == 0:
+        return replace(info, rotation=0)
+    fx, fy = info.color.subsampling
+    color = replace(info.color, subsampling=(fy, fx))
+    return replace(info, rotation=0, width=info.height, height=info.width, sar=1 / info.sar, color=color)
+
+
+def _stamped(graph: av.filter.Graph, stamps: list[tuple[int | None, Any, int | None]]) -> Iterator[av.VideoFrame]:
+    for out in pulled(graph):
+        pts, base, duration = stamps.pop(0)
+        out.pts, out.time_base, out.duration = pts, base, duration or 0
+        yield out
+
+
+def decoder_for(stream: av.VideoStream) -> Any:
+    """The stream's decoder, threaded; libvpx where VP8/VP9 says that it carries alpha, which FFmpeg's own decoder drops."""
+    context: Any = stream.codec_context
+    name = {"vp9": "libvpx-vp9", "vp8": "libvpx"}.get(context.name)
+    if name and "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE")):
+        context = av.CodecContext.create(name, "r")
+        context.time_base = stream.time_base
+        return context
+    context.thread_type = "AUTO"
+    return context
+
+
+__all__ = ["ClipInfo", "Reader", "clips_in", "open_input", "rational", "reason"]

@@ -1,0 +1,159 @@
+"""What becomes of every stream that is not the picture: copied, converted, dropped with a word, or refused before frame 1."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+
+from misr.errors import OutputError
+from misr.io.reader import is_cover
+
+Action = Literal["picture", "copy", "convert", "attach", "drop"]
+FORMATS = {  # file extension -> FFmpeg muxer
+    ".mkv": "matroska", ".mka": "matroska", ".webm": "webm", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".qt": "mov", ".ts": "mpegts",
+    ".m2ts": "mpegts", ".mts": "mpegts", ".avi": "avi", ".nut": "nut", ".y4m": "yuv4mpegpipe", ".flv": "flv", ".mpg": "mpeg",
+    ".mpeg": "mpeg", ".vob": "vob", ".3gp": "3gp", ".mxf": "mxf", ".wmv": "asf", ".gif": "gif", ".apng": "apng",
+}
+TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+SUBTITLE_TARGET = {"mp4": "mov_text", "mov": "mov_text", "3gp": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+AUDIO_TARGET = {"webm": "libopus", "avi": "mp3", "flv": "aac", "mpeg": "mp2", "vob": "ac3", "mxf": "pcm_s16le", "asf": "mp3"}
+PICTURES_ONLY = {"gif", "apng", "yuv4mpegpipe", "webp", "avif"}
+ATTACHES = {"matroska"}
+KEEPS_ROTATION = {"mp4", "mov", "3gp", "matroska", "webm"}
+STALE = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "_statistics", "major_brand", "minor_version",
+         "compatible_brands", "handler_name", "vendor_id")  # true of the old file, not of the new
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """One source stream and its fate; `codec` is the target's where it is converted, `note` a sentence for people."""
+
+    index: int
+    kind: str
+    source: str
+    action: Action
+    codec: str = ""
+    note: str = ""
+
+
+def format_for(path: str, asked: str | None = None) -> str:
+    """The FFmpeg muxer for an output: by name where asked, by extension, matroska for a pipe."""
+    if asked:
+        return FORMATS.get("." + asked, asked)
+    if path == "-":
+        return "matroska"
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise OutputError(f"{path}: no container is known by the extension {suffix or '(none)'!r}; use one of {' '.join(sorted(FORMATS))}, "
+                          "a picture (.png .jpg .webp .tif .avif), or a folder")
+    return FORMATS[suffix]
+
+
+def plan_streams(source: av.container.InputContainer, picture: int, fmt: str, *, audio: str | None = None,
+                 without: frozenset[str] = frozenset()) -> list[StreamPlan]:
+    """The fate of every stream of a source when it goes into muxer `fmt`.
+
+    audio     None: copy where the container can, else convert; "copy"; or an encoder's name
+    without   kinds the user gives up: audio, subtitle, data, attachment
+    """
+    able = capable(fmt)
+    return [fate(s, picture, fmt, able, audio, without) for s in source.streams]
+
+
+def capable(fmt: str) -> frozenset[str]:
+    """Names of codecs the muxer says it can hold."""
+    try:
+        with av.open(io.BytesIO(), "w", format=fmt) as probe:
+            return frozenset(probe.supported_codecs)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise OutputError(f"this FFmpeg cannot write {fmt!r} ({e})") from None
+
+
+def fate(stream: Any, picture: int, fmt: str, able: frozenset[str], audio: str | None, without: frozenset[str]) -> StreamPlan:
+    """One stream's plan."""
+    kind, codec = stream.type, codec_name(stream)
+    def plan(action: Action, target: str = "", note: str = "") -> StreamPlan:
+        return StreamPlan(stream.index, kind, codec, action, target, note)
+    if stream.index == picture:
+        return plan("picture")
+    if kind in without:
+        return plan("drop", note="asked")
+    if fmt in PICTURES_ONLY:
+        return plan("drop", note=f"{fmt} holds pictures only")
+    if kind == "video":
+        return video_fate(stream, fmt, able, plan)
+    if kind == "audio":
+        return audio_fate(codec, fmt, able, audio, plan)
+    if kind == "subtitle":
+        return subtitle_fate(stream, codec, fmt, able, plan)
+    if kind == "attachment":
+        return plan("attach") if fmt in ATTACHES else plan("drop", note=f"{fmt} holds no attachments; .mkv does")
+    if fmt in ("mp4", "mov") and "timecode" in stream.metadata:
+        return plan("drop", note="its timecode is written again from the picture's tag")
+    return plan("drop", note=f"{fmt} cannot be given {codec or 'unknown'} data")
+
+
+def codec_name(stream: Any) -> str:
+    """FFmpeg's name of a stream's codec, decoder or not."""
+    try:
+        context = stream.codec_context
+        return str(context.codec.canonical_name if context is not None else getattr(stream, "name", None) or "unknown")
+    except (AttributeError, ValueError):
+        return "unknown"
+
+
+def video_fate(stream: Any, fmt: str, able: frozenset[str], plan: Any) -> StreamPlan:
+    if is_cover(stream):
+        if fmt in ATTACHES:
+            return plan("attach", note="cover art")
+        if fmt in ("mp4", "mov", "3gp", "flv"):
+            return plan("copy", note="cover art")
+        return plan("drop", note=f"{fmt} holds no cover art; .mkv and .mp4 do")
+    name = codec_name(stream)
+    return plan("copy", note="second picture, not upscaled") if name in able else \
+        plan("drop", note=f"{fmt} cannot hold a second {name} stream")
+
+
+def audio_fate(codec: str, fmt: str, able: frozenset[str], asked: str | None, plan: Any) -> StreamPlan:
+    if asked and asked != "copy":
+        return plan("convert", asked, "asked")
+    if holds(codec, fmt, able):
+        return plan("copy")
+    target = AUDIO_TARGET.get(fmt, "aac")
+    if asked == "copy":
+        raise OutputError(f"{fmt} cannot hold {codec} audio; leave -c:a out (it becomes {target}), or write .mkv")
+    return plan("convert", target, f"{fmt} cannot hold {codec}")
+
+
+def subtitle_fate(stream: Any, codec: str, fmt: str, able: frozenset[str], plan: Any) -> StreamPlan:
+    if holds(codec, fmt, able):
+        return plan("copy")
+    target = SUBTITLE_TARGET.get(fmt)
+    if codec in TEXT_SUBTITLES and target:
+        return plan("convert", target, f"{fmt} cannot hold {codec}")
+    raise OutputError(f"{fmt} cannot hold subtitle stream {stream.index} ({codec}); write .mkv to keep it, or drop subtitles with -sn")
+
+
+def holds(codec: str, fmt: str, able: frozenset[str]) -> bool:
+    """Whether the muxer takes the codec as it is; the cases where FFmpeg's own list is too hopeful are spelt out."""
+    if fmt in ("mp4", "mov", "3gp") and codec in TEXT_SUBTITLES:
+        return codec == "mov_text"
+    if fmt == "mp4" and codec.startswith("pcm_"):
+        return False  # written, but hardly a player reads it
+    if fmt in ("mpegts", "avi", "flv") and codec in TEXT_SUBTITLES:
+        return False
+    if fmt == "webm":
+        return codec in ("opus", "vorbis", "webvtt")
+    return codec in able or codec in ALIASES and ALIASES[codec] in able
+
+
+ALIASES = {"srt": "subrip", "ssa": "ass", "mp3float": "mp3", "libopus": "opus", "libvorbis": "vorbis"}
+
+
+def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """Tags that are still true of the new file."""
+    return {k: v for k, v in metadata.items() if not k.lower().startswith(STALE)}

@@ -1,0 +1,418 @@
+"""The main path: plan, render, join. A clip in, the same clip out, sharper.
+
+    reader -> frames -> Session (windows -> net) -> frames -> encoder -> segments -> join
+
+A clip is rendered in segments of a fixed number of frames, each stored whole in a journal directory beside the output. A crash
+loses at most the segment in flight; the same command run again goes on after the last whole one; the final name appears only
+when everything is in it. Pipes and animations, which cannot be resumed, go straight into the output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import count as count_from
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from misr.errors import InputError, OutputError
+from misr.frame import Frame
+from misr.io.encoder import Encoder, Encoding
+from misr.io.output import Output, Span, other_packets
+from misr.io.pictures import (
+    PICTURE_CODEC,
+    AnimationReader,
+    SequenceReader,
+    is_sequence,
+    picture_suffix,
+    sequence_name,
+    write_picture,
+)
+from misr.io.reader import ClipInfo, Reader, open_input
+from misr.io.segments import Segment, decoding_times, read_segment, segment_packets, write_segment
+from misr.io.streams import StreamPlan
+from misr.upscaler import Upscaler
+
+SEGMENT_S = 10
+T = TypeVar("T")
+AnyReader = Reader | SequenceReader | AnimationReader
+Progress = Callable[[int, int], None]  # frames done, frames expected (0: unknown)
+
+
+def prefetch(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+    """The items, made ahead in a thread of their own, at most `depth` waiting. The one place that makes threads.
+
+    An error in the thread is raised here; closing the iterator stops the thread and waits for it.
+    """
+    line: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(kind: str, value: Any) -> bool:
+        while not stop.is_set():
+            try:
+                line.put((kind, value), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        source = iter(items)
+        try:
+            for item in source:
+                if not put("item", item):
+                    break
+            else:
+                put("end", None)
+        except BaseException as e:
+            put("error", e)
+        finally:
+            if stop.is_set() and hasattr(source, "close"):
+                source.close()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = line.get()
+            if kind == "item":
+                yield value
+            elif kind == "error":
+                raise value
+            else:
+                return
+    finally:
+        stop.set()
+        while not line.empty():
+            line.get_nowait()
+        thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A plan, ready to run: what is read, how it is made sharper, what is written and where."""
+
+    source: str
+    target: str
+    fmt: str
+    info: ClipInfo
+    encoding: Encoding
+    streams: tuple[StreamPlan, ...]
+    span: Span
+    identity: dict[str, Any] = field(default_factory=dict)  # everything that decides the pixels, for the journal
+
+    @property
+    def segment_frames(self) -> int:
+        """Frames of a segment before it is rounded to the model's chunks."""
+        return max(1, round(self.info.rate * SEGMENT_S))
+
+    @property
+    def expected(self) -> int:
+        """How many frames there will be, as far as the file tells; 0 when unknown."""
+        if self.span.start is None and self.span.end is None:
+            return self.info.frames
+        if self.info.duration is None:
+            return 0
+        end = min(self.span.end or self.info.start + self.info.duration, self.info.start + self.info.duration)
+        return max(0, round((end - max(self.span.origin, self.info.start)) * self.info.rate))
+
+    @property
+    def resumable(self) -> bool:
+        """Files can be; pipes, animations and VP9 with alpha (whose packets carry a second picture) cannot."""
+        alpha = self.encoding.color.alpha and self.encoding.codec.startswith("libvpx")
+        return "-" not in (self.source, self.target) and self.fmt not in ("gif", "apng", "webp") and not alpha
+
+
+def run(job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None = None, say: Callable[[str], None] = print) -> int:
+    """Carry a job out; the number of frames written. Raises MisrError; then nothing stands under the final name."""
+    tell = progress or (lambda done, expected: None)
+    if job.fmt == "image2":
+        return render_pictures(job, reader, up, tell, say)
+    return render_segments(job, reader, up, tell, say) if job.resumable else render_through(job, reader, up, tell)
+
+
+def sharp(up: Upscaler, frames: Iterable[Frame], job: Job, *, first: int = 0, begin: int = 0, end: int | None = None) -> Iterator[Frame]:
+    """The wanted sharp frames of a run of frames that begins at number `first`."""
+    session = up.session(out=job.encoding.color, size=(job.encoding.width, job.encoding.height), first=first, begin=begin, end=end)
+    for frame in frames:
+        yield from session.push(frame)
+    yield from session.flush()
+
+
+def journal_path(target: str) -> Path:
+    """Where segments wait: a directory beside the output."""
+    path = Path(target)
+    return path.parent / f".{path.name}.misr"
+
+
+def render_segments(job: Job, reader: AnyReader, up: Upscaler, progress: Progress, say: Callable[[str], None]) -> int:
+    """Render what the journal lacks, then join it all under the final name."""
+    journal = Journal(journal_path(job.target), job.identity)
+    size = chunked(job.segment_frames, up.card.emit)
+    done = journal.open(say)
+    if done and not journal.complete:
+        say(f"resuming at segment {len(done) + 1} of {max(len(done) + 1, -(-job.expected // size)) if job.expected else '?'}")
+    if not journal.complete:
+        for segment in rendered(job, reader, up, size, done, progress, journal):
+            done.append(segment)
+        journal.finish(len(done))
+    total = sum(len(s.times) for s in done)
+    if total == 0:
+        journal.remove()
+        raise InputError(f"{job.source}: no frame between -ss and -to; the clip lasts {float(job.info.duration or 0):.2f} s")
+    join(job, done, journal.path / f"joined.{job.fmt}")
+    os.replace(journal.path / f"joined.{job.fmt}", job.target)
+    journal.remove()
+    return total
+
+
+def chunked(frames: int, emit: int) -> int:
+    """Frames of a segment: a multiple of the model's chunk."""
+    return max(1, round(frames / emit)) * emit
+
+
+def rendered(job: Job, reader: AnyReader, up: Upscaler, size: int, done: list[Segment], progress: Progress,
+             journal: Journal) -> Iterator[Segment]:
+    """The segments after `done`, each written to the journal as it is finished. Decoder, net and encoder overlap."""
+    times = [t for s in done for t in s.times]
+    begin = len(times)
+    context = max(up.card.before, 1)
+    first = max(0, begin - context) if begin else 0
+    frames = reader.frames(times[first] if begin else None)
+    with closing(prefetch(frames)) as decoded, closing(prefetch(sharp(up, decoded, job, first=first, begin=begin))) as ready:
+        count = begin
+        while True:
+            segment, encoder = list[Fraction](), Encoder(job.encoding)
+            packets: list[Any] = []
+            origin: Fraction | None = None
+            for frame in islice(ready, size):
+                origin = frame.time if origin is None else origin
+                packets += encoder.push(frame, origin=job.span.origin)
+                segment.append(frame.time)
+                count += 1
+                progress(count, job.expected)
+            if not segment:
+                return
+            packets += encoder.flush()
+            check_count(job, len(segment), len(packets))
+            path = journal.segment(count - len(segment))
+            write_segment(path, count - len(segment), segment, packets, job.encoding.time_base, encoder.extradata)
+            stored = read_segment(path)
+            assert stored is not None
+            yield stored
+
+
+def check_count(job: Job, frames: int, packets: int) -> None:
+    """n frames in is n packets out, or an error."""
+    if packets != frames:
+        raise OutputError(f"{job.encoding.codec} made {packets} packets of {frames} frames; choose another -c:v or drop its extra options")
+
+
+def join(job: Job, segments: list[Segment], target: Path) -> None:
+    """All segments and the source's other streams into one file, by packet copy."""
+    extradata = {s.extradata for s in segments}
+    if len(extradata) > 1:
+        raise OutputError(f"segments of {job.target} were encoded with different settings; remove {target.parent} and run again")
+    dts = iter(decoding_times([p for s in segments for p in s.pts]))
+    with opened(job) or nullcontext() as source:
+        others = other_packets(job.source, job.streams, job.info.video_index)
+        output = Output(str(target), job.fmt, job.encoding, job.info, job.streams, source, span=job.span, others=others)
+        try:
+            for segment in segments:
+                for packet in segment_packets(segment):
+                    packet.dts = next(dts)
+                    output.picture(packet)
+            output.close()
+        except BaseException:
+            output.abandon()
+            target.unlink(missing_ok=True)
+            raise
+
+
+def opened(job: Job) -> Any:
+    """The source's container, for its tags and other streams; None for pictures, which have neither."""
+    return None if job.info.container == "image2" else open_input(job.source)
+
+
+def render_through(job: Job, reader: AnyReader, up: Upscaler, progress: Progress) -> int:
+    """One pass from reader to output, for pipes and animations; a file appears under its name when it is whole."""
+    part = None if job.target == "-" else Path(job.target).with_name(f".{Path(job.target).name}.part")
+    target: Any = Stdout() if part is None else str(part)
+    others = other_packets(job.source, job.streams, job.info.video_index) if job.source != "-" else None
+    source = reader.container if job.source == "-" and isinstance(reader, Reader) else opened(job)
+    output = Output(target, job.fmt, job.encoding, job.info, job.streams, source, span=job.span, others=others)
+    count = 0
+    try:
+        arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        if others is None and isinstance(reader, Reader):
+            reader.on_packet = arrived.put
+        encoder = Encoder(job.encoding)
+        with closing(prefetch(reader.frames())) as decoded, closing(prefetch(sharp(up, decoded, job))) as ready:
+            for frame in ready:
+                while not arrived.empty():
+                    output.other(arrived.get())
+                for packet in encoder.push(frame, origin=job.span.origin):
+                    output.picture(packet)
+                count += 1
+                progress(count, job.expected)
+        while not arrived.empty():
+            output.other(arrived.get())
+        for packet in encoder.flush():
+            output.picture(packet)
+        output.close()
+        if count == 0:
+            raise InputError(f"{job.source}: no frame in the span that was asked for")
+        if part is not None:
+            os.replace(part, job.target)
+    except BaseException:
+        output.abandon()
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise
+    return count
+
+
+def render_pictures(job: Job, reader: AnyReader, up: Upscaler, progress: Progress, say: Callable[[str], None]) -> int:
+    """One picture, or one file per frame; a sequence waits in the journal until it is whole, and resumes there."""
+    several = is_sequence(job.target) or Path(job.target).suffix.lower() not in PICTURE_CODEC
+    files = getattr(reader, "files", [])
+    suffix = picture_suffix(job.target, files)
+    journal = Journal(journal_path(job.target), job.identity)
+    journal.open(say)
+    begin = next(n for n in count_from(0) if not journal.picture(n, suffix).exists()) // up.card.emit * up.card.emit
+    if begin:
+        say(f"resuming at picture {begin + 1} of {job.expected or '?'}")
+    first = max(0, begin - up.card.before)
+    times = reader.frames() if not begin else islice(reader.frames(), first, None)
+    total = begin
+    with closing(prefetch(sharp(up, prefetch(times), job, first=first, begin=begin))) as ready:
+        for frame in ready:
+            if total == 1 and not several:
+                journal.remove()
+                raise InputError(f"{job.source} holds several pictures and {job.target} is one; name a folder, a pattern such as "
+                                 "out_%05d.png, or an animation (.gif .apng .webp)")
+            write_picture(journal.picture(total, suffix), frame, job.encoding)
+            total += 1
+            progress(total, job.expected)
+    if total == 0:
+        journal.remove()
+        raise InputError(f"{job.source}: no frame in the span that was asked for")
+    if several and "%" not in Path(job.target).name:
+        Path(job.target).mkdir(exist_ok=True)
+    for n in range(total):
+        os.replace(journal.picture(n, suffix), sequence_name(job.target, files, n, suffix) if several else job.target)
+    journal.remove()
+    return total
+
+
+class Stdout:
+    """Standard output as a muxer's target: write() only; a closed pipe ends the run with one sentence."""
+
+    name = "standard output"
+
+    def write(self, data: bytes) -> int:
+        try:
+            return sys.stdout.buffer.write(data)
+        except BrokenPipeError:
+            raise OutputError("the program reading standard output closed it; nothing more was written") from None
+
+    def flush(self) -> None:
+        sys.stdout.buffer.flush()
+
+
+class Journal:
+    """The directory of finished segments, with the identity of the job they belong to."""
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self.path, self.identity = path, json.loads(json.dumps(identity))
+        self.complete = False
+
+    def segment(self, first: int) -> Path:
+        """Where the segment that begins at frame `first` is kept."""
+        return self.path / f"{first:09d}.seg"
+
+    def picture(self, n: int, suffix: str) -> Path:
+        """Where the nth finished picture waits."""
+        return self.path / f"{n:09d}{suffix}"
+
+    def open(self, say: Callable[[str], None]) -> list[Segment]:
+        """Segments that are whole and in a row from frame 0; the journal of another job is thrown away, with the reason."""
+        plan = self.path / "plan.json"
+        if self.path.exists():
+            why = self._differs(plan)
+            if why:
+                say(f"starting over: {why}")
+                shutil.rmtree(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            if not plan.exists():
+                write_whole(plan, json.dumps(self.identity, indent=1))
+        except OSError as e:
+            raise OutputError(f"{self.path.parent}: cannot be written ({e.strerror}); choose another place for the output") from None
+        found: list[Segment] = []
+        count = 0
+        while (segment := read_segment(self.segment(count))) is not None:
+            found.append(segment)
+            count += len(segment.times)
+        self.complete = (self.path / "complete").exists()
+        return found
+
+    def _lock(self) -> None:
+        """One run at a time; the lock goes with the process, however it ends."""
+        try:
+            import fcntl
+        except ImportError:
+            return  # Windows: two runs on one output are the user's to avoid
+        self._handle = open(self.path / "lock", "w")
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OutputError(f"another misr is writing this output ({self.path}); wait for it, or give another name") from None
+
+    def _differs(self, plan: Path) -> str:
+        try:
+            old = json.loads(plan.read_text())
+        except (OSError, ValueError):
+            return "the journal has no readable plan"
+        changed = sorted(k for k in {*old, *self.identity} if old.get(k) != self.identity.get(k))
+        return f"{', '.join(changed)} changed since the interrupted run" if changed else ""
+
+    def finish(self, segments: int) -> None:
+        """Every segment is there; what is left is to join them."""
+        write_whole(self.path / "complete", str(segments))
+
+    def remove(self) -> None:
+        """The output stands; the journal has done its work."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A small file that is there whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def signature(path: str) -> dict[str, Any]:
+    """What tells a changed source: size, time of change, and a hash of both ends."""
+    p = Path(path)
+    stat = p.stat()
+    with open(p, "rb") as f:
+        head = f.read(1 << 16)
+        f.seek(max(0, stat.st_size - (1 << 16)))
+        tail = f.read()
+    return {"size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, "ends": hashlib.sha256(head + tail).hexdigest()}
+
+
+__all__ = ["AnyReader", "Job", "Progress", "journal_path", "prefetch", "run", "signature"]

@@ -1,0 +1,280 @@
+"""From what a user says to a Job: model, sizes, codec, streams; everything that can fail is found here, before frame 1."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from misr import __version__
+from misr.errors import InputError, OutputError
+from misr.io.encoder import Encoder, Encoding, encodes_odd, plan_encoding
+from misr.io.output import Output, Span
+from misr.io.pictures import PICTURE_CODEC, AnimationReader, SequenceReader, is_picture, is_sequence, picture_suffix
+from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader, open_input
+from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
+from misr.pipeline import AnyReader, Job, Progress, run, signature
+from misr.upscaler import Precision, Upscaler
+from misr.zoo import card, choose
+
+HEIGHTS = {"480p": 480, "576p": 576, "720p": 720, "1080p": 1080, "1440p": 1440, "2160p": 2160, "4k": 2160, "4320p": 4320, "8k": 4320}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to upscale, in ffmpeg's words where it has one; None and 0 mean "misr decides".
+
+    scale       SR size / source size; size = WxH, Wx-2, -2xH or 1080p wins over it
+    start, end  seconds on the clip's clock; the output begins at zero when start is given
+    options     further encoder options; without: kinds of streams given up (audio, subtitle, data, attachment)
+    """
+
+    model: str | None = None
+    scale: float | None = None
+    size: str | None = None
+    strength: float = 1.0
+    codec: str | None = None
+    pix_fmt: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    bit_rate: int = 0
+    audio: str | None = None
+    without: frozenset[str] = frozenset()
+    fmt: str | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
+    duration: Fraction | None = None
+    framerate: Fraction | None = None
+    overwrite: bool = True
+    device: str | None = None
+    precision: Precision = "auto"
+    tile: int = 0
+    batch: int = 0
+    threads: int = 0
+    deinterlace: Deinterlace = "auto"
+    on_error: OnError = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was done: frames written, where, and what a user should know."""
+
+    target: str
+    frames: int
+    notes: tuple[str, ...]
+
+
+def upscale(source: str | Path, target: str | Path, settings: Settings | None = None, *, model: str | None = None,
+            scale: float | None = None, progress: Progress | None = None, say: Callable[[str], None] | None = None) -> Result:
+    """The whole main job: source (clip, picture, sequence, "-") upscaled into target; model and scale win over settings."""
+    wanted = replace(settings or Settings(), **{k: v for k, v in (("model", model), ("scale", scale)) if v is not None})
+    job, reader, up = plan(str(source), str(target), wanted)
+    try:
+        frames = run(job, reader, up, progress=progress, say=say or (lambda line: None))
+    finally:
+        reader.close()
+    return Result(str(target), frames, outcome(job, reader, up))
+
+
+def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Upscaler]:
+    """Decide everything and prove that it can be written, without rendering a frame."""
+    check_target(source, target, wanted.overwrite)
+    span = span_of(wanted)
+    stills = target != "-" and (is_picture(target) or is_sequence_target(target)) and not wanted.fmt
+    fmt = "image2" if stills else "webp" if target.lower().endswith(".webp") else format_for(target, wanted.fmt)
+    reader = open_reader(source, span, wanted, upright=fmt not in KEEPS_ROTATION)
+    fmt = animated(fmt, target, reader.info)
+    name = wanted.model or choose(factor(reader.info, wanted))
+    it = card(name, scale=factor(reader.info, wanted))
+    size, sar = picture_size(reader.info, wanted, it.scale)
+    encoding, streams = encode_plan(reader, fmt, target, size, sar, wanted)
+    up = Upscaler(name, scale=factor(reader.info, wanted), device=wanted.device, precision=wanted.precision, tile=wanted.tile,
+                  batch=wanted.batch, strength=wanted.strength)
+    job = Job(source=source, target=target, fmt=fmt, info=reader.info, encoding=encoding, streams=tuple(streams), span=span)
+    return replace(job, identity=identity(job, up, wanted)), reader, up
+
+
+def span_of(wanted: Settings) -> Span:
+    """-ss, -to and -t as a stretch of the clip's clock; -to and -t together are a contradiction."""
+    if wanted.end is not None and wanted.duration is not None:
+        raise InputError("-to and -t say the same thing in two ways; give one of them")
+    end = wanted.end
+    if wanted.duration is not None:
+        end = (wanted.start or Fraction(0)) + wanted.duration
+    if end is not None and end <= (wanted.start or 0):
+        raise InputError(f"the end ({float(end):g} s) is not after the start ({float(wanted.start or 0):g} s); check -ss, -to and -t")
+    return Span(wanted.start, end)
+
+
+def check_target(source: str, target: str, overwrite: bool) -> None:
+    """Refuse what would lose something: an output that is the input, or exists without -y."""
+    if target == "-":
+        return
+    path = Path(target)
+    if source != "-" and Path(source).exists() and path.exists() and path.samefile(source):
+        raise OutputError(f"{target} is the input itself; give the output another name")
+    if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+        raise OutputError(f"{target} exists; -y overwrites it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent}: no such folder; make it first")
+
+
+def is_sequence_target(target: str) -> bool:
+    """A %05d pattern, a folder, or a name without extension, which becomes a folder."""
+    return is_sequence(target) or target.endswith("/") or Path(target).suffix == ""
+
+
+def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> AnyReader:
+    """The reader for a source: clip, sequence, or one of the animations that only OpenCV reads."""
+    if source != "-" and is_sequence(source):
+        return SequenceReader(source, start=span.start, end=span.end, rate=wanted.framerate or Fraction(25))
+    try:
+        return Reader(source, start=span.start, end=span.end, deinterlace=wanted.deinterlace, on_error=wanted.on_error, upright=upright)
+    except InputError:
+        if Path(source).suffix.lower() not in (".webp", ".tif", ".tiff"):
+            raise
+    return AnimationReader(source, start=span.start, end=span.end)
+
+
+def animated(fmt: str, target: str, info: ClipInfo) -> str:
+    """The muxer when one name can be a still or an animation: .png becomes APNG, .webp an animation, for several frames."""
+    if fmt == "image2" and not is_sequence_target(target) and info.frames != 1 and target.lower().endswith(".png") and several(info):
+        return "apng"
+    if fmt == "webp" and not several(info):
+        return "image2"
+    return fmt
+
+
+def several(info: ClipInfo) -> bool:
+    """Whether a source holds more than one picture; unknown counts as several for moving formats only."""
+    moving = info.container not in ("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "tiff_pipe", "bmp_pipe", "ppm_pipe", "pgm_pipe", "exr_pipe")
+    return info.frames > 1 or (info.frames == 0 and moving)
+
+
+def factor(info: ClipInfo, wanted: Settings) -> float:
+    """The scale that is asked for, by -s or by what --size comes to; the model's when neither is given."""
+    if wanted.scale is not None and wanted.scale <= 0:
+        raise InputError(f"-s {wanted.scale:g} makes no picture; give a factor such as 2, 4 or 1.5")
+    if wanted.size:
+        w, h = asked_size(info, wanted.size)
+        return max(w / info.width, h / info.height)
+    if wanted.scale is not None:
+        return int(wanted.scale) if wanted.scale == int(wanted.scale) else wanted.scale
+    return card(wanted.model).scale if wanted.model else 2
+
+
+def asked_size(info: ClipInfo, text: str) -> tuple[int, int]:
+    """--size in pixels (width, height): 1080p, 1920x1080, 1920x-2 (the other side keeps the aspect, even)."""
+    if text.lower() in HEIGHTS:
+        text = f"-2x{HEIGHTS[text.lower()]}"
+    m = re.fullmatch(r"(-?\d+)[x:](-?\d+)", text)
+    if not m or all(int(v) <= 0 for v in m.groups()):
+        raise InputError(f"--size {text}: not a size; write 1080p, 1920x1080 or 1920x-2")
+    w, h = int(m[1]), int(m[2])
+    if w <= 0:
+        w = to_multiple(h * info.width / info.height, -w if w < -1 else 1)
+    if h <= 0:
+        h = to_multiple(w * info.height / info.width, -h if h < -1 else 1)
+    return w, h
+
+
+def to_multiple(x: float, of: int) -> int:
+    """The nearest positive multiple."""
+    return max(of, round(x / of) * of)
+
+
+def picture_size(info: ClipInfo, wanted: Settings, model_scale: float) -> tuple[tuple[int, int], Fraction]:
+    """The output's (width, height), and the pixel aspect ratio that leaves the display aspect as it was."""
+    if wanted.size:
+        w, h = asked_size(info, wanted.size)
+        same = abs(w / h / (info.width / info.height) - 1) < 0.005
+        return (w, h), info.sar if same else (info.sar * info.width * h / (info.height * w)).limit_denominator(10000)
+    s = factor(info, wanted)
+    return (max(1, round(info.width * s)), max(1, round(info.height * s))), info.sar
+
+
+def encode_plan(reader: AnyReader, fmt: str, target: str, size: tuple[int, int], sar: Fraction,
+                wanted: Settings) -> tuple[Encoding, list[StreamPlan]]:
+    """The encoder's settings and every stream's fate, tried on an output in memory: what cannot be written fails here."""
+    codec = wanted.codec
+    if fmt == "image2":
+        suffix = picture_suffix(target, getattr(reader, "files", []))
+        codec = codec or PICTURE_CODEC.get(suffix, "png")
+    encoding = plan_encoding(reader.info, fmt, size, codec=codec, pix_fmt=wanted.pix_fmt, options=wanted.options,
+                             bit_rate=wanted.bit_rate, threads=wanted.threads, sar=sar)
+    if not encodes_odd(encoding.codec, encoding.color) and (size[0] % 2 or size[1] % 2):
+        encoding = replace(encoding, width=size[0] + size[0] % 2, height=size[1] + size[1] % 2,
+                           notes=(*encoding.notes, f"size: {encoding.codec} wants even sides, {size[0]}x{size[1]} is rounded up"))
+    Encoder(encoding)
+    if fmt == "image2":
+        return global_header(encoding, fmt), []
+    if not isinstance(reader, Reader):
+        streams = [StreamPlan(0, "video", reader.info.codec, "picture")]
+        encoding = global_header(encoding, fmt)
+        Output(io.BytesIO(), fmt, encoding, reader.info, streams, None, span=Span()).abandon()
+        return encoding, streams
+    source = reader.container if reader.path == "-" else open_input(reader.path)
+    streams = plan_streams(source, reader.info.video_index, fmt, audio=wanted.audio, without=wanted.without)
+    encoding = global_header(encoding, fmt)
+    Output(io.BytesIO(), fmt, encoding, reader.info, streams, source, span=Span()).abandon()
+    return encoding, streams
+
+
+def global_header(encoding: Encoding, fmt: str) -> Encoding:
+    """Whether the encoder's header goes to the container instead of into the stream."""
+    return replace(encoding, global_header=fmt in ("mp4", "mov", "matroska", "webm", "flv", "3gp", "nut", "asf", "mxf"))
+
+
+def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
+    """Everything that decides the output, for the journal of an interrupted run."""
+    info = job.info
+    told = asdict(job.encoding)
+    return {
+        "misr": __version__,
+        "source": {"path": str(Path(job.source).resolve())} | (signature(job.source) if Path(job.source).is_file() else {}),
+        "model": {"name": up.card.name, "sha256": up.card.sha256, "scale": up.card.scale},
+        "precision": up.precision, "device": up.device.type, "strength": up.strength,
+        "encoding": {k: str(v) for k, v in told.items() if k != "notes"},
+        "container": job.fmt, "start": str(job.span.start), "end": str(job.span.end),
+        "deinterlace": info.interlaced, "on_error": wanted.on_error,
+    }
+
+
+def outcome(job: Job, reader: AnyReader, up: Upscaler) -> tuple[str, ...]:
+    """What a user should know after the run."""
+    notes = [f"{len(reader.damaged)} frames did not decode and repeat the one before them, the first at {float(reader.damaged[0]):.3f} s"] \
+        if reader.damaged else []
+    if up.reruns:
+        notes.append(f"{up.reruns} pictures came out broken in {up.precision} and were made again in fp32")
+    return tuple(notes)
+
+
+def describe(job: Job, up: Upscaler) -> list[str]:
+    """The plan in plain lines: picture, colour, streams kept, converted, dropped, model."""
+    i, e = job.info, job.encoding
+    lines = [
+        f"picture   {i.width}x{i.height} {i.codec} {i.pix_fmt} -> {e.width}x{e.height} {e.codec} {e.pix_fmt} in {job.fmt}",
+        f"model     {up.card.name}, x{up.card.scale:g}, on {up.device} in {up.precision}, strength {up.strength:g}, "
+        f"{'tiles of ' + str(up.tile) if up.tile else 'whole pictures'}, batch {up.batch}",
+        f"colour    matrix {i.color.matrix}, range {i.color.range}, primaries {i.color.primaries}, transfer {i.color.transfer} -> "
+        f"{e.color.matrix}, {e.color.range}, {e.color.primaries}, {e.color.transfer} (H.273; 2 and range 0 are untagged and stay so)",
+    ]
+    if i.hdr:
+        lines.append(f"hdr       {', '.join(k.lower().replace('_', ' ') for k, _ in i.hdr)} kept")
+    if i.interlaced:
+        lines.append(f"fields    interlaced ({i.interlaced}), deinterlaced with bwdif, one frame per frame")
+    if i.rotation:
+        lines.append(f"rotation  {i.rotation} degrees, kept as a tag")
+    lines += [f"frames    {job.expected or 'unknown number'}, {float(i.rate):.3f} per second, " +
+              (f"segments of {job.segment_frames}, resumable" if job.resumable else "one pass, not resumable")]
+    for s in job.streams:
+        if s.action != "picture":
+            fate = {"copy": "kept", "attach": "kept", "convert": f"becomes {s.codec}", "drop": "dropped"}[s.action]
+            lines.append(f"stream {s.index}  {s.kind} {s.source}: {fate}" + (f" ({s.note})" if s.note else ""))
+    return lines + [f"note      {n}" for n in e.notes]
+
+
+__all__ = ["Result", "Settings", "describe", "outcome", "plan", "upscale"]

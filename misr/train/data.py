@@ -1,0 +1,141 @@
+"""Training pixels: files decoded once into luma planes, planes cut into pairs, pairs sampled from memory.
+
+A pair keeps its sharp side as cells: (h/4, w/4, 16) uint8, channel 4 * dy + dx, which is what Fast gives before its shuffle
+(x4 on the LR grid, x2 on the 2x2 lattice), so that a crop is one slice and the loss needs no shuffle.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from misr.train.degrade import Plane, shrink
+
+CELL = 4  # sharp pixels per cell and axis
+CLEAN = {  # factor at which a training clip shows no codec; clips not named are left out
+    "bbb_360p": 1.0, "ax_rooftops": 1.0, "ax_kings_cross": 1.0, "ax_pixel_motionphoto": 1.0, "mb_screen_browser": 1.0,
+    "sav_": 0.5, "bbb_1080p60_butterfly": 0.5, "ax_arch": 0.5, "ax_roof_": 0.5, "ax_portrait": 0.5, "ud_highway": 0.5,
+    "mdn_flower": 0.5, "mb_screen_editor": 0.5, "ax_wall_4k60": 1 / 3,
+}
+
+
+def lumas(path: Path, *, every: int = 1) -> Iterator[Plane]:
+    """BT.601-like luma 16-235 of every n-th picture of an image or a clip (h, w) uint8."""
+    import av
+
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_count = 1
+        for n, frame in enumerate(container.decode(video=0)):
+            if n % every == 0:
+                yield luma(frame)
+
+
+def luma(frame: Any) -> Plane:
+    """The Y plane of a decoded YUV picture as 16-235, 8 bits."""
+    wide = frame.format.components[0].bits
+    raw = np.frombuffer(frame.planes[0], np.uint16 if wide > 8 else np.uint8)
+    y = raw.reshape(frame.planes[0].height, -1)[:, :frame.planes[0].width].astype(np.float32) / 2 ** (wide - 8)
+    if int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"):
+        y = 16 + y * (219 / 255)
+    return (y + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def scaled(plane: Plane, factor: float) -> Plane:
+    """A plane shrunk by a factor, sides cut to whole cells."""
+    h, w = (round(n * factor) for n in plane.shape)
+    small = plane if factor == 1 else shrink(plane, (h, w))
+    return small[:h // 8 * 8, :w // 8 * 8]
+
+
+def pack(photos: Path, clips: Path | None, out: Path, *, hold_out: int = 12, every: int = 40) -> None:
+    """Decode the training material into one npz of planes; each `hold_out`-th photo goes to the validation side."""
+    train, valid = [], []
+    for n, path in enumerate(sorted(photos.glob("*.avif"))):
+        plane = next(lumas(path))
+        if n % hold_out == 0:
+            small = scaled(plane, 0.5)
+            h, w = small.shape
+            valid.append(small[max(0, h // 2 - 256):h // 2 + 256, max(0, w // 2 - 256):w // 2 + 256])
+        else:
+            train += [scaled(plane, f) for f in (1.0, 0.7, 0.5)]
+    for path in sorted(clips.iterdir()) if clips else ():
+        factor = next((f for name, f in CLEAN.items() if path.name.startswith(name)), None)
+        if factor:
+            train += [scaled(plane, factor) for plane in lumas(path, every=every)]
+    save(out, train, valid)
+
+
+def save(out: Path, train: list[Plane], valid: list[Plane]) -> None:
+    """Planes of both sides as flat bytes and shapes."""
+    planes = [p for p in train + valid if min(p.shape) >= 256]
+    n_valid = sum(min(p.shape) >= 256 for p in valid)
+    np.savez(out, pixels=np.concatenate([p.ravel() for p in planes]), shapes=np.array([p.shape for p in planes]), n_valid=n_valid)
+
+
+def load(path: Path) -> tuple[list[Plane], list[Plane]]:
+    """Training planes and validation planes of a pack."""
+    with np.load(path) as it:
+        pixels, shapes, n_valid = it["pixels"], it["shapes"], int(it["n_valid"])
+    ends = np.cumsum(shapes.prod(1))
+    planes = [pixels[e - h * w:e].reshape(h, w) for e, (h, w) in zip(ends, shapes, strict=True)]
+    return planes[:-n_valid], planes[-n_valid:]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A soft plane (h, w), its sharp cells (H/4, W/4, 16), and the corners (n, 2), in cells, of crops worth learning from."""
+
+    soft: Plane
+    cells: Plane
+    corners: np.ndarray[Any, Any]
+
+
+def pair(sharp: Plane, soft: Plane, crop: int, *, flat: float = 2.0) -> Pair:
+    """Cut a pair; crops (in cells) whose soft side varies by less than `flat` code values (std) are left out."""
+    cells = np.ascontiguousarray(rearrange(sharp, "(h y) (w x) -> h w (y x)", y=CELL, x=CELL))
+    step, per = crop // 4, soft.shape[0] // cells.shape[0]
+    corners = [(y, x) for y in range(0, cells.shape[0] - crop + 1, step) for x in range(0, cells.shape[1] - crop + 1, step)
+               if soft[y * per:(y + crop) * per:2, x * per:(x + crop) * per:2].std() >= flat]
+    return Pair(soft, cells, np.array(corners, dtype=np.int64).reshape(-1, 2))
+
+
+def pairs(planes: list[Plane], degrade: Callable[[Plane], Plane], crop: int) -> list[Pair]:
+    """Every plane with what `degrade` makes of it; planes without a crop worth learning from are left out."""
+    made = (pair(plane, degrade(plane), crop) for plane in planes)
+    return [p for p in made if len(p.corners)]
+
+
+class Sampler:
+    """Random crops: batch(n) gives soft (n, 1, h, w) and cells (n, 16, crop, crop), both float in [0, 1], flipped and turned."""
+
+    def __init__(self, pairs: list[Pair], crop: int, *, seed: int = 0) -> None:
+        self.pairs, self.crop, self.rng = pairs, crop, np.random.default_rng(seed)
+        weight = np.array([len(p.corners) for p in pairs]) ** 0.5
+        self.ends = np.cumsum(weight / weight.sum())
+
+    def batch(self, n: int) -> tuple[Tensor, Tensor]:
+        soft, cells = [], []
+        for u, v in self.rng.random((n, 2)):
+            it = self.pairs[min(int(np.searchsorted(self.ends, u)), len(self.pairs) - 1)]
+            y, x = it.corners[int(v * len(it.corners))]
+            per, c = it.soft.shape[0] // it.cells.shape[0], self.crop
+            soft.append(it.soft[y * per:(y + c) * per, x * per:(x + c) * per])
+            cells.append(it.cells[y:y + c, x:x + c])
+        return turned(torch.from_numpy(np.stack(soft)), torch.from_numpy(np.stack(cells)), int(self.rng.integers(8)))
+
+
+def turned(soft: Tensor, cells: Tensor, way: int) -> tuple[Tensor, Tensor]:
+    """One of the 8 symmetries of the square for a whole batch: soft (n, h, w), cells (n, h, w, 16), uint8."""
+    order = torch.arange(CELL * CELL).reshape(CELL, CELL)
+    for bit, axes in ((1, 0), (2, 1)):
+        if way & bit:
+            soft, cells, order = soft.flip(axes + 1), cells.flip(axes + 1), order.flip(axes)
+    if way & 4:
+        soft, cells, order = soft.transpose(1, 2), cells.transpose(1, 2), order.T
+    cells = cells[..., order.ravel()]
+    return soft[:, None].contiguous().float().div_(255), rearrange(cells, "n h w c -> n c h w").float().div_(255)

@@ -1,0 +1,102 @@
+"""From a sharp plane to what a camera, a kernel or a codec leaves of it.
+
+Planes are uint8 arrays (h, w), luma 16-235. BI is the benchmark's: antialiased bicubic, as MATLAB's imresize, rounded to 8 bits.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from misr.resample import resample
+
+Plane = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def rounded(values: torch.Tensor) -> Plane:
+    """Floats in code values as uint8, halves away from zero, as MATLAB's uint8()."""
+    out: Plane = (values + 0.5).floor().clamp(0, 255).to(torch.uint8).numpy()
+    return out
+
+
+def shrink(sharp: Plane, size: tuple[int, int]) -> Plane:
+    """A plane resized to (h, w) by antialiased bicubic, rounded to 8 bits."""
+    return rounded(resample(torch.from_numpy(np.ascontiguousarray(sharp)).float(), size, edges="symmetric"))
+
+
+def bi(sharp: Plane, scale: int) -> Plane:
+    """The BI view of a plane whose sides are multiples of scale: (h / scale, w / scale)."""
+    h, w = sharp.shape
+    if h % scale or w % scale:
+        raise ValueError(f"a plane of {w}x{h} has no whole number of x{scale} cells; crop it first")
+    return shrink(sharp, (h // scale, w // scale))
+
+
+def blurred(sharp: Plane, scale: int, rng: np.random.Generator) -> Plane:
+    """A smaller plane through a kernel a camera may have: 35 % antialiased bicubic, 40 % isotropic Gaussian, 15 % area, 10 %
+    anisotropic Gaussian, then every scale-th sample, on the area-aligned grid."""
+    kind = rng.choice(["bicubic", "round", "area", "long"], p=[0.35, 0.40, 0.15, 0.10])
+    if kind == "bicubic":
+        return bi(sharp, scale)
+    if kind == "area":
+        kernel = torch.full((scale, scale), 1 / scale**2)
+    else:
+        wide = float(rng.uniform(0.2, 0.5)) * scale
+        kernel = gaussian(scale, wide, wide if kind == "round" else wide * float(rng.uniform(0.5, 1)), float(rng.uniform(0, np.pi)))
+    reach = (kernel.shape[0] - scale) // 2
+    padded = F.pad(torch.from_numpy(np.ascontiguousarray(sharp)).float()[None, None], (reach,) * 4, mode="replicate")
+    return rounded(F.conv2d(padded, kernel[None, None], stride=scale)[0, 0])
+
+
+def gaussian(scale: int, sigma_x: float, sigma_y: float, angle: float) -> torch.Tensor:
+    """A Gaussian (k, k), sigmas in sharp pixels, centred on a cell of scale x scale pixels, summing to one."""
+    k = scale + 2 * int(np.ceil(3 * max(sigma_x, sigma_y)))
+    at = torch.arange(k) - (k - 1) / 2
+    x, y = at * np.cos(angle) + at[:, None] * np.sin(angle), at[:, None] * np.cos(angle) - at * np.sin(angle)
+    weight = torch.exp(-((x / sigma_x) ** 2 + (y / sigma_y) ** 2) / 2)
+    return weight / weight.sum()
+
+
+def noisy(plane: Plane, sigma: float, rng: np.random.Generator) -> Plane:
+    """The plane with white noise of `sigma` code values."""
+    out: Plane = (plane + rng.normal(0, sigma, plane.shape) + 0.5).clip(0, 255).astype(np.uint8)
+    return out
+
+
+def jpeg(plane: Plane, quality: int) -> Plane:
+    """The plane after baseline JPEG at a quality of 1 to 100."""
+    import cv2
+
+    return cv2.imdecode(cv2.imencode(".jpg", plane, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]
+
+
+def h264(planes: Sequence[Plane], crf: int, *, preset: str = "veryfast") -> list[Plane]:
+    """Planes of one even size after libx264, as one clip of gray luma."""
+    import av
+
+    h, w = planes[0].shape
+    with io.BytesIO() as file:
+        with av.open(file, "w", format="matroska") as out:
+            stream = out.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": preset, "threads": "1"})
+            stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
+            for n, plane in enumerate(planes):
+                whole = np.concatenate([plane, np.full((h // 2, w), 128, np.uint8)])
+                frame = av.VideoFrame.from_ndarray(whole, format="yuv420p")
+                frame.pts = n
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode())
+        file.seek(0)
+        with av.open(file) as made:
+            return [frame.to_ndarray(format="yuv420p")[:h].copy() for frame in made.decode(video=0)]
+
+
+def pan(sharp: Plane, size: tuple[int, int], rng: np.random.Generator, *, frames: int = 4, speed: int = 6) -> list[Plane]:
+    """Windows of `size` moving over a plane at a steady random speed, up to `speed` px a frame, as a camera would."""
+    room = [n - m for n, m in zip(sharp.shape, size, strict=True)]
+    step = [int(rng.integers(-min(speed, r // (frames - 1)), min(speed, r // (frames - 1)) + 1)) for r in room]
+    start = [int(rng.integers(max(0, -s * (frames - 1)), min(r, r - s * (frames - 1)) + 1)) for r, s in zip(room, step, strict=True)]
+    corners = [(start[0] + n * step[0], start[1] + n * step[1]) for n in range(frames)]
+    return [sharp[y:y + size[0], x:x + size[1]] for y, x in corners]

@@ -1,0 +1,91 @@
+"""From a name or a path to a model: card, net, weights checked against their sha256."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from misr.card import ModelCard
+from misr.errors import ModelError
+from misr.nets import NETS
+
+KERNELS = ("nearest", "bilinear", "bicubic", "lanczos")  # models without weights, any scale
+BEST = {2: "fast-x2", 4: "fast-x4"}  # what -s alone means
+HERE = Path(__file__).parent
+
+
+def shelf() -> Path:
+    """Where the shipped models are: inside the wheel, or beside the package in a checkout."""
+    return HERE / "models" if (HERE / "models").is_dir() else HERE.parent / "models"
+
+
+def names() -> list[str]:
+    """The shipped models, then the plain kernels."""
+    found = sorted(p.parent.name for p in shelf().glob("*/card.json"))
+    return [*found, *KERNELS]
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The directory of a shipped model, or of a model given by path (its directory or its card.json)."""
+    path = Path(name_or_path)
+    for candidate in (path, path.parent if path.name == "card.json" else path, shelf() / str(name_or_path)):
+        if (candidate / "card.json").is_file():
+            return candidate
+    raise ModelError(f"no model {str(name_or_path)!r}; there is {', '.join(names())}, or give the path of a directory with card.json")
+
+
+def card(name_or_path: str | Path, *, scale: float | None = None) -> ModelCard:
+    """The card of a model; the plain kernels make theirs for the scale (2 by default)."""
+    name = str(name_or_path)
+    if name in KERNELS:
+        halo = NETS["interpolate"](scale=2, kernel=name).halo
+        assert isinstance(halo, int)
+        return ModelCard(name=name, net="interpolate", scale=scale or 2, options={"kernel": name}, halo=halo,
+                         source="Keys 1981" if name == "bicubic" else "", note="plain interpolation, no weights")
+    return ModelCard.read(find(name) / "card.json")
+
+
+def choose(scale: float | None) -> str:
+    """The best shipped model for a scale; the smallest one that reaches it, when none is made for it."""
+    if scale is None:
+        return BEST[2]
+    fitting = [s for s in BEST if s >= scale]
+    return BEST[min(fitting)] if fitting else BEST[max(BEST)]
+
+
+def build(name_or_path: str | Path, *, scale: float | None = None) -> tuple[nn.Module, ModelCard]:
+    """The net with its weights, in evaluation mode on the CPU in fp32, and its card."""
+    it = card(name_or_path, scale=scale)
+    if it.net not in NETS:
+        raise ModelError(f"model {it.name}: net {it.net!r} is not one of {', '.join(NETS)}; this misr is too old for it")
+    try:
+        net = NETS[it.net](scale=it.scale, **it.options)
+    except TypeError as e:
+        raise ModelError(f"model {it.name}: options {it.options} do not fit net {it.net} ({e})") from None
+    if it.sha256:
+        load(net, find(name_or_path) / "weights.safetensors", it)
+    return net.eval().requires_grad_(False), it
+
+
+def load(net: nn.Module, path: Path, it: ModelCard) -> None:
+    """Fill a net from safetensors; a changed file or other shapes are a ModelError."""
+    if not path.is_file():
+        raise ModelError(f"model {it.name}: {path} is missing; copy it beside its card.json")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != it.sha256:
+        raise ModelError(f"model {it.name}: {path} is not the file its card describes (sha256 differs); fetch the model again")
+    try:
+        net.load_state_dict(load_file(path))
+    except RuntimeError as e:
+        raise ModelError(f"model {it.name}: weights do not fit net {it.net}: {str(e).splitlines()[0]}") from None
+
+
+def parameters(net: nn.Module) -> int:
+    """How many numbers were learned."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def best_device() -> torch.device:
+    """cuda where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
