@@ -7,10 +7,15 @@
 This file is the table of contents. Names load when they are first used, so that `misr --help` does not wait for torch.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Net, decoder and encoder share the cores. OpenMP threads that spin while they wait starve the other two: 4 frames per second
+# instead of 24 beside one busy core (measured). Read by OpenMP when torch is first imported; a value of the user's wins.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from misr.card import ModelCard

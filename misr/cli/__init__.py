@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import upscale
+from misr.cli import bench, upscale
 
 app = typer.Typer(name="misr", add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Multi-frame super-resolution: a clip in, the same clip out, sharper.")
@@ -20,6 +20,7 @@ def show_version(wanted: bool) -> None:
     if wanted:
         print(f"misr {misr.__version__}")
         raise typer.Exit()
+app.command("bench")(bench.bench)
 
 
 @app.callback()

@@ -305,6 +305,8 @@ def main_video(container: av.container.InputContainer, path: str) -> av.VideoStr
     streams = [s for s in container.streams.video if not is_cover(s)] or list(container.streams.video)
     if not streams:
         raise InputError(f"{path}: no video stream in it; misr upscales pictures, `ffmpeg -i` can copy the rest")
+    if len(streams) > 1 and path.lower().endswith((".heic", ".heif")):
+        raise InputError(f"{path}: a HEIC picture of {len(streams)} tiles, which FFmpeg does not join here; convert it to PNG or AVIF first")
     usable = [s for s in streams if s.codec_context is not None]
     if not usable:
         raise InputError(f"{path}: this FFmpeg has no decoder for its video; convert it with a tool that has one")

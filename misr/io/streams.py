@@ -68,9 +68,20 @@ def capable(fmt: str) -> frozenset[str]:
     """Names of codecs the muxer says it can hold."""
     try:
         with av.open(io.BytesIO(), "w", format=fmt) as probe:
-            return frozenset(probe.supported_codecs)
+            listed = set(probe.supported_codecs)
     except (av.error.FFmpegError, ValueError) as e:
         raise OutputError(f"this FFmpeg cannot write {fmt!r} ({e})") from None
+    return frozenset(listed | {canonical(name) for name in listed})
+
+
+def canonical(name: str) -> str:
+    """The codec that an encoder or decoder is for: dvdsub is dvd_subtitle, libopus is opus."""
+    for mode in ("r", "w"):
+        try:
+            return str(av.Codec(name, mode).canonical_name)  # type: ignore[arg-type]
+        except ValueError:
+            continue
+    return name
 
 
 def fate(stream: Any, picture: int, fmt: str, able: frozenset[str], audio: str | None, without: frozenset[str]) -> StreamPlan:
@@ -121,6 +132,8 @@ def video_fate(stream: Any, fmt: str, able: frozenset[str], plan: Any) -> Stream
 def audio_fate(codec: str, fmt: str, able: frozenset[str], asked: str | None, plan: Any) -> StreamPlan:
     if asked and asked != "copy":
         return plan("convert", asked, "asked")
+    if codec == "unknown":
+        return plan("drop", note="neither its codec nor a decoder is known")
     if holds(codec, fmt, able):
         return plan("copy")
     target = AUDIO_TARGET.get(fmt, "aac")
@@ -148,10 +161,7 @@ def holds(codec: str, fmt: str, able: frozenset[str]) -> bool:
         return False
     if fmt == "webm":
         return codec in ("opus", "vorbis", "webvtt")
-    return codec in able or codec in ALIASES and ALIASES[codec] in able
-
-
-ALIASES = {"srt": "subrip", "ssa": "ass", "mp3float": "mp3", "libopus": "opus", "libvorbis": "vorbis"}
+    return codec in able
 
 
 def kept_tags(metadata: dict[str, str]) -> dict[str, str]:

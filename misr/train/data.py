@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from misr.train.degrade import Plane, shrink
+from misr.train.degrade import Plane, shrink, worn
 
 CELL = 4  # sharp pixels per cell and axis
 CLEAN = {  # factor at which a training clip shows no codec; clips not named are left out
@@ -107,6 +107,15 @@ def pair(sharp: Plane, soft: Plane, crop: int, *, flat: float = 2.0) -> Pair:
 def pairs(planes: list[Plane], degrade: Callable[[Plane], Plane], crop: int) -> list[Pair]:
     """Every plane with what `degrade` makes of it; planes without a crop worth learning from are left out."""
     made = (pair(plane, degrade(plane), crop) for plane in planes)
+    return [p for p in made if len(p.corners)]
+
+
+def worn_pairs(planes: list[Plane], scale: int, crop: int, *, each: int = 2, side: int = 640, seed: int = 0) -> list[Pair]:
+    """From every plane `each` windows of up to side x side, as users' files would show them (see degrade.worn)."""
+    rng, made = np.random.default_rng(seed), []
+    for plane in planes * each:
+        y, x = (int(rng.integers(max(1, n - side + 1))) for n in plane.shape)
+        made.append(pair(*worn(plane[y:y + side, x:x + side], scale, rng), crop))
     return [p for p in made if len(p.corners)]
 
 

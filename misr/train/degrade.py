@@ -100,3 +100,25 @@ def pan(sharp: Plane, size: tuple[int, int], rng: np.random.Generator, *, frames
     start = [int(rng.integers(max(0, -s * (frames - 1)), min(r, r - s * (frames - 1)) + 1)) for r, s in zip(room, step, strict=True)]
     corners = [(start[0] + n * step[0], start[1] + n * step[1]) for n in range(frames)]
     return [sharp[y:y + size[0], x:x + size[1]] for y, x in corners]
+
+
+def worn(sharp: Plane, scale: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
+    """A window of a plane, and its view as users have it: blurred, sometimes noisy, then compressed (H.264 in a pan, or JPEG).
+
+    The window's sides are multiples of 8 and a little shorter than the plane's.
+    """
+    h, w = ((n - 24) // 8 * 8 for n in sharp.shape)
+    if rng.random() < 0.7:
+        windows = pan(sharp, (h, w), rng)
+        seed = int(rng.integers(2**32))  # one kernel for the whole clip
+        views = [blurred(window, scale, np.random.default_rng(seed)) for window in windows]
+        views = [noisy(view, sigma, rng) for sigma in [noise(rng)] for view in views]
+        n = int(rng.integers(len(views)))
+        return windows[n], h264(views, int(rng.integers(18, 33)))[n]
+    view = blurred(sharp[:h, :w], scale, rng)
+    return sharp[:h, :w], jpeg(noisy(view, noise(rng), rng), int(rng.integers(40, 96)))
+
+
+def noise(rng: np.random.Generator) -> float:
+    """None in half of the cases, else a sigma of up to 4 code values."""
+    return float(rng.choice([0.0, rng.uniform(0, 4)]))

@@ -15,12 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from misr.nets.fast import Fast
-from misr.resample import phases
-from misr.train.data import CELL, Sampler
+from misr.train.data import Sampler
 from misr.train.soap import Soap
 
 
@@ -34,7 +32,6 @@ class Recipe:
     scale: int = 4
     width: int = 16
     depth: int = 6
-    branches: bool = False
     iterations: int = 100_000
     batch: int = 16
     crop: int = 48  # cells
@@ -63,12 +60,6 @@ def rate(recipe: Recipe, step: int) -> float:
     return recipe.rate_end + (recipe.rate - recipe.rate_end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
-def base(soft: Tensor, scale: int) -> Tensor:
-    """The bicubic enlargement as cells (n, 16, ...), which the net's detail is added to."""
-    x = phases(soft, scale).contiguous(memory_format=torch.channels_last)
-    return x if scale == CELL else F.pixel_unshuffle(F.pixel_shuffle(x, scale), CELL)
-
-
 def autocast(recipe: Recipe) -> "torch.autocast | nullcontext[None]":
     """bf16 convolutions, if the recipe wants them."""
     return torch.autocast("cpu", torch.bfloat16) if recipe.bf16 else nullcontext()
@@ -85,7 +76,7 @@ class Run:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder, self.step = recipe, folder, 0
-        self.net = Fast(scale=recipe.scale, width=recipe.width, depth=recipe.depth, branches=recipe.branches)
+        self.net = Fast(scale=recipe.scale, width=recipe.width, depth=recipe.depth)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self.optimiser = Soap(self.net.parameters(), lr=recipe.rate)
         if self.path.exists():
@@ -112,6 +103,11 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
 
+    def start(self, weights: dict[str, Tensor]) -> None:
+        """Begin from weights instead of chance."""
+        self.net.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+
     def update(self, soft: Tensor, cells: Tensor) -> Tensor:
         """One step on one batch; its mean absolute error, before the step."""
         recipe = self.recipe
@@ -119,7 +115,7 @@ class Run:
             group["lr"] = rate(recipe, self.step)
         with autocast(recipe):
             detail = self.net.detail(soft)
-        error = detail.detach().float().add_(base(soft, recipe.scale)).sub_(cells)
+        error = detail.detach().float().add_(self.net.base(soft)).sub_(cells)
         squares = self.step >= recipe.iterations * (1 - recipe.squares)
         self.optimiser.zero_grad(set_to_none=True)
         detail.backward(pull(error, squares=squares).to(detail.dtype))  # type: ignore[no-untyped-call]
@@ -129,13 +125,9 @@ class Run:
         self.step += 1
         return error.abs().mean()
 
-    def deployed(self) -> nn.Module:
-        """The averaged weights as the plain net that ships."""
-        return self.average.deploy() if self.recipe.branches else copy.deepcopy(self.average)
-
 
 def train(run: Run, sampler: Sampler, check: Callable[[nn.Module], float], *, every: int = 2000) -> nn.Module:
-    """Run to the recipe's last iteration, logging check(net) (dB) to log.jsonl; the deployed net."""
+    """Run to the recipe's last iteration, logging check(net) (dB) to log.jsonl; the averaged net."""
     run.folder.mkdir(parents=True, exist_ok=True)
     sampler.rng = type(sampler.rng)(type(sampler.rng.bit_generator)(run.recipe.seed + run.step))
     began, losses = time.monotonic(), []
@@ -143,9 +135,9 @@ def train(run: Run, sampler: Sampler, check: Callable[[nn.Module], float], *, ev
         losses.append(run.update(*sampler.batch(run.recipe.batch)))
         if run.step % every == 0 or run.step == run.recipe.iterations:
             run.save()
-            line = {"step": run.step, "loss": float(torch.stack(losses).mean()), "valid_db": check(run.deployed()),
+            line = {"step": run.step, "loss": float(torch.stack(losses).mean()), "valid_db": check(run.average),
                     "seconds": round(time.monotonic() - began)}
             with (run.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             losses = []
-    return run.deployed()
+    return run.average

@@ -1,0 +1,42 @@
+"""`misr bench`: how fast this machine is with a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    clip: Annotated[str | None, typer.Argument(metavar="[CLIP]", help="A clip of your own; a generated 480x270 one by default.")] = None,
+    model: Annotated[str, typer.Option("-m", "--model", help="Name or directory of a model.")] = "fast-x4",
+    codec: Annotated[str, typer.Option("-c:v", help="Video encoder.")] = "libx264",
+    preset: Annotated[str | None, typer.Option("-preset", help="Its preset.")] = "veryfast",
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
+    frames: Annotated[int, typer.Option("--frames", help="Frames of the generated clip.")] = 120,
+    runs: Annotated[int, typer.Option("--runs", help="Runs of each figure; the median is shown.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Frames per second: decode, model, everything but encode, encode, end to end, and FFmpeg's Lanczos in the same process."""
+    from misr.bench import measure, sample
+    from misr.plan import Settings
+
+    settings = Settings(model=model, codec=codec, options={"preset": preset} if preset else {}, device=device,
+                        precision=precision)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(clip) if clip else sample(Path(folder) / "sample.mp4", frames=frames)
+        print(f"{source.name}, {model}, {codec} {preset or ''}: each figure is the median of {runs} runs", file=sys.stderr)
+        stages = measure(source, settings, runs=runs)
+    rows = {"decode": stages.decode, "model": stages.model, "all but encode": stages.no_encode, "encode": stages.encode,
+            "end to end": stages.end_to_end, "ideal": stages.ideal, "lanczos end to end": stages.lanczos}
+    if as_json:
+        print(json.dumps({k.replace(" ", "_"): round(v, 2) for k, v in rows.items()} | {"binds": stages.binds}))
+        return
+    for name, value in rows.items():
+        print(f"{name:20}{value:8.1f} fps")
+    print(f"{stages.binds} binds; end to end is {100 * stages.end_to_end / stages.ideal:.0f} % of the ideal 1 / (1/no-encode + 1/encode)")
