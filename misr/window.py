@@ -42,7 +42,9 @@ class Sliding:
             self._shot = self._kept_from = self._kept_from + len(self._kept)
             self._kept = []
         self._kept.append(view)
-        return windows + self._ready(final=False)
+        windows += self._ready(final=False)
+        self._forget()
+        return windows
 
     def flush(self) -> list[Window]:
         """The windows that were waiting for views which will not come."""
@@ -74,6 +76,9 @@ class Sliding:
         return Window(views, valid, range(start - numbers[0], stop - numbers[0]))
 
     def _forget(self) -> None:
-        keep_from = max(self._shot, min(self._next - self.before, self._kept_from + len(self._kept)))
-        del self._kept[:max(0, keep_from - self._kept_from)]
-        self._kept_from = max(self._kept_from, keep_from)
+        """Let go of views no window will want, also while waiting for `begin` and past `end`."""
+        have = self._kept_from + len(self._kept)
+        done = self._end is not None and self._next >= self._end
+        keep_from = have if done else max(self._kept_from, min(self._next - self.before, have))
+        del self._kept[:keep_from - self._kept_from]
+        self._kept_from = keep_from
