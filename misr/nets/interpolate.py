@@ -13,7 +13,7 @@ class Interpolate(nn.Module):
     def __init__(self, *, scale: float = 2, kernel: Kernel = "bicubic") -> None:
         super().__init__()
         self.scale, self.kernel = scale, kernel
-        self.halo = int(RADIUS[kernel] + 0.5) + 1
+        self.halo = int(RADIUS[kernel] / min(scale, 1) + 0.5) + 1
         self.cell = 1 if kernel != "nearest" and scale == int(scale) and scale > 1 else 0
 
     def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
