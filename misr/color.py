@@ -206,7 +206,7 @@ def picture_planes(frame: Frame, luma: Tensor, out: Color, scale: tuple[float, f
         y = normal_luma(luma, source)
         cb, cr = normal_chroma(frame, size, scale, replace(out, subsampling=(1, 1)), luma.device)
         return rgb_planes(frame, torch.cat(to_rgb(y, cb, cr, weights(source, frame.height)), 1), out, scale)
-    codes = luma if source.full == out.full else code_luma(normal_luma(luma, source), out)
+    codes = luma if luma_span(source) == luma_span(out) else code_luma(normal_luma(luma, source), out)
     return wrap_planes(frame, store(codes, out), out, scale)
 
 

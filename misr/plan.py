@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +23,7 @@ from misr.upscaler import Precision, Upscaler
 from misr.zoo import card, choose
 
 HEIGHTS = {"480p": 480, "576p": 576, "720p": 720, "1080p": 1080, "1440p": 1440, "2160p": 2160, "4k": 2160, "4320p": 4320, "8k": 4320}
+LARGEST = 65535  # pixels along a side; no encoder here takes more
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
     check_target(source, target, wanted.overwrite)
     span = span_of(wanted)
     stills = target != "-" and (is_picture(target) or is_sequence_target(target)) and not wanted.fmt
-    fmt = "image2" if stills else "webp" if target.lower().endswith(".webp") else format_for(target, wanted.fmt)
+    webp = target.lower().endswith(".webp") and not wanted.fmt and not is_sequence_target(target)
+    fmt = "webp" if webp else "image2" if stills else format_for(target, wanted.fmt)
     reader = open_reader(source, span, wanted, upright=fmt not in KEEPS_ROTATION)
     fmt = animated(fmt, target, reader.info)
     name = wanted.model or choose(factor(reader.info, wanted))
@@ -134,7 +137,7 @@ def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> 
     try:
         return Reader(source, start=span.start, end=span.end, deinterlace=wanted.deinterlace, on_error=wanted.on_error, upright=upright)
     except InputError:
-        if Path(source).suffix.lower() not in (".webp", ".tif", ".tiff"):
+        if Path(source).suffix.lower() not in (".webp", ".tif", ".tiff", ".jpg", ".jpeg"):
             raise
     return AnimationReader(source, start=span.start, end=span.end)
 
@@ -156,7 +159,7 @@ def several(info: ClipInfo) -> bool:
 
 def factor(info: ClipInfo, wanted: Settings) -> float:
     """The scale that is asked for, by -s or by what --size comes to; the model's when neither is given."""
-    if wanted.scale is not None and wanted.scale <= 0:
+    if wanted.scale is not None and not 0 < wanted.scale < math.inf:
         raise InputError(f"-s {wanted.scale:g} makes no picture; give a factor such as 2, 4 or 1.5")
     if wanted.size:
         w, h = asked_size(info, wanted.size)
@@ -174,6 +177,8 @@ def asked_size(info: ClipInfo, text: str) -> tuple[int, int]:
     if not m or all(int(v) <= 0 for v in m.groups()):
         raise InputError(f"--size {text}: not a size; write 1080p, 1920x1080 or 1920x-2")
     w, h = int(m[1]), int(m[2])
+    if max(w, h) > LARGEST:
+        raise InputError(f"--size {text}: a side ends at {LARGEST} pixels")
     if w <= 0:
         w = to_multiple(h * info.width / info.height, -w if w < -1 else 1)
     if h <= 0:
@@ -193,7 +198,10 @@ def picture_size(info: ClipInfo, wanted: Settings, model_scale: float) -> tuple[
         same = abs(w / h / (info.width / info.height) - 1) < 0.005
         return (w, h), info.sar if same else (info.sar * info.width * h / (info.height * w)).limit_denominator(10000)
     s = factor(info, wanted)
-    return (max(1, round(info.width * s)), max(1, round(info.height * s))), info.sar
+    w, h = round(info.width * s), round(info.height * s)
+    if not (0 < w <= LARGEST and 0 < h <= LARGEST):
+        raise InputError(f"-s {s:g} makes {w}x{h} of {info.width}x{info.height}; give a factor such as 2, 4 or 1.5")
+    return (w, h), info.sar
 
 
 def encode_plan(reader: AnyReader, fmt: str, target: str, size: tuple[int, int], sar: Fraction,

@@ -1,8 +1,9 @@
 """Where one shot ends and the next begins, from cheap statistics of two luma planes.
 
-Three questions to two thumbnails, each blind to gain and offset, so that a flash or a fade is not a cut: how much differs
+Questions to two thumbnails, three of them blind to gain and offset, so that a flash or a fade is not a cut: how much differs
 once the pictures are laid over each other (pans, shake), do the four quarters of one turn up in the other (objects that
-move apart), do edges point the same way (flashes that clip). Linear weights, fitted by scripts/measure_cuts's clips.
+move apart), do edges point the same way (flashes that clip); and is there as much of every brightness (all moves at once).
+The weights are a logistic fit to clips that scripts/measure_cuts makes of training data.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def is_cut_between(a: Signature, b: Signature) -> bool:
 
 def score(p: Array, q: Array, edges_p: Array, edges_q: Array) -> float:
     """Above 0: a cut."""
-    return 12.6 * aligned_difference(p, q) - 10.5 * agreement(edges_p, edges_q) - 14.1 * quarters_found(p, q) + 3.9
+    return (6.5 * aligned_difference(p, q) + 25.0 * level_shift(p, q) - 11.6 * agreement(edges_p, edges_q)
+            - 14.8 * quarters_found(p, q) + 5.2)
 
 
 def live(p: Array, q: Array) -> tuple[int, int, int, int]:
@@ -114,6 +116,11 @@ def found_near(one: Array, other: Array, y: int, x: int) -> float:
         return 1.0  # a plain sky is found anywhere
     near = np.ascontiguousarray(other[max(0, y + 2 - h // 2):y + h - 2 + h // 2, max(0, x + 2 - w // 2):x + w - 2 + w // 2])
     return float(cv2.matchTemplate(near, part, cv2.TM_CCOEFF_NORMED).max())
+
+
+def level_shift(p: Array, q: Array) -> float:
+    """How far, white = 1, brightness must be moved to turn one picture's histogram into the other's."""
+    return float(np.abs(np.sort(p, axis=None) - np.sort(q, axis=None)).mean())
 
 
 def agreement(p: Array, q: Array) -> float:

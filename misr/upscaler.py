@@ -101,22 +101,34 @@ class Upscaler:
         return pictures
 
     def run(self, group: Sequence[Window], *, phases: bool) -> Tensor:
-        """One batch of like windows: pictures (b, n, c, s*h, s*w), or their phases (see misr.nets) where asked."""
+        """One batch of like windows: pictures (b, n, c, s*h, s*w), or their phases (see misr.nets) where asked.
+
+        Where memory is too short for even the smallest tile, the batch is halved.
+        """
+        try:
+            return self._batch(group, phases)
+        except (RuntimeError, MemoryError) as e:
+            if len(group) == 1 or not out_of_memory(e):
+                raise
+        half = self.batch = len(group) // 2
+        return torch.cat([self.run(group[:half], phases=phases), self.run(group[half:], phases=phases)])
+
+    def _batch(self, group: Sequence[Window], phases: bool) -> Tensor:
+        """run, in the memory there is; what half precision broke is made again in fp32."""
         views = torch.stack([w.views for w in group]) if len(group) > 1 else group[0].views[None]
         valid = torch.stack([w.valid for w in group]) if len(group) > 1 else group[0].valid[None]
-        views, valid = views.to(self.device), valid.to(self.device)
-        try:
-            out = self._padded(views, valid, group[0].centres, self.precision, phases)
-        except (torch.OutOfMemoryError, MemoryError):
-            if len(group) == 1:
-                raise
-            self.batch = max(1, len(group) // 2)
-            return torch.cat([self.run(group[:self.batch], phases=phases), self.run(group[self.batch:], phases=phases)])
-        if self.precision != "fp32" and broken(out, views):
+        views, valid, centres = views.to(self.device), valid.to(self.device), group[0].centres
+        out = self._padded(views, valid, centres, self.precision, phases)
+        middle = views[:, centres.start:centres.stop]
+        if self.precision != "fp32" and broken(out, middle):
             self.reruns += out.shape[0] * out.shape[1]
-            warnings.warn(f"{self.card.name}: a picture came out broken in {self.precision}; made again in fp32", stacklevel=2)
-            out = self._padded(views, valid, group[0].centres, "fp32", phases)
-        return out
+            warnings.warn(f"{self.card.name}: a picture came out broken in {self.precision}; made again in fp32",
+                          stacklevel=3)
+            out = self._padded(views, valid, centres, "fp32", phases)
+        if self.strength == 1 or phases:
+            return out
+        base = resample(middle, (out.shape[-2], out.shape[-1]), (self.card.scale, self.card.scale))
+        return torch.lerp(base, out.to(base.dtype), self.strength)
 
     def _padded(self, views: Tensor, valid: Tensor, centres: range, precision: str, phases: bool) -> Tensor:
         h, w = views.shape[-2:]
@@ -135,12 +147,15 @@ class Upscaler:
     def _tiled(self, views: Tensor, valid: Tensor, centres: range, precision: str, phases: bool) -> Tensor:
         """The whole picture, or tiles that each carry `halo` pixels around; the tile is halved while memory is short."""
         h, w = views.shape[-2:]
+        whole_scale = self.card.scale == int(self.card.scale)  # else tiles would begin between output pixels
         while True:
             try:
-                if not self.tile or self.tile >= max(h, w):
+                if not self.tile or self.tile >= max(h, w) or not whole_scale:
                     return self._net(views, valid, centres, precision, phases)
                 return self._tiles(views, valid, centres, precision, phases)
-            except (torch.OutOfMemoryError, MemoryError):
+            except (RuntimeError, MemoryError) as e:
+                if not out_of_memory(e) or not whole_scale:
+                    raise
                 smaller = (min(self.tile or max(h, w), max(h, w)) // 2 + 7) // 8 * 8
                 if smaller < SMALLEST_TILE:
                     raise
@@ -173,10 +188,6 @@ class Upscaler:
         with torch.inference_mode(), context:
             call = self.net.phases if phases else self.net
             out = call(views, valid, centres)
-        if self.strength != 1 and not phases:
-            b, n, c = out.shape[:3]
-            base = resample(views[:, centres.start:centres.stop], (out.shape[-2], out.shape[-1]))
-            out = torch.lerp(base, out.to(base.dtype), self.strength)
         return out
 
     @property
@@ -208,10 +219,16 @@ def alike(windows: Sequence[Window], most: int) -> Iterator[Sequence[Window]]:
             start = i
 
 
+def out_of_memory(e: BaseException) -> bool:
+    """Whether an error says that memory was short; torch's CPU allocator has no type of its own for it."""
+    return isinstance(e, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(e)
+
+
 def broken(out: Tensor, views: Tensor) -> bool:
-    """Not finite, or black where the input was not."""
-    level = out.detach().abs().amax()
-    return not bool(torch.isfinite(level)) or bool(level < 1e-3) and bool(views.amax() > 0.1)
+    """Whether any picture (b, n, ...) is not finite, or black where its own view (b, n, c, h, w) was not."""
+    level = torch.stack([torch.maximum(x.amax(), -x.amin()) for x in out.flatten(0, 1)])
+    light = torch.stack([x.amax() for x in views.flatten(0, 1)])
+    return bool((~level.isfinite() | (level < 1e-3) & (light > 0.1)).any())
 
 
 class Session:

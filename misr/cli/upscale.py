@@ -65,6 +65,9 @@ def upscale(
     one_of("--progress", progress, "bar", "json", "none")
     if yes and no:
         raise InputError("-y and -n contradict each other; give one of them")
+    for option, value in (("--tile", tile), ("--batch", batch), ("--threads", threads)):
+        if value < 0:
+            raise InputError(f"{option} {value}: a whole number from 0 is wanted; 0 lets misr decide")
     if len(paths) < 2:
         raise InputError("an input and an output are needed: misr upscale INPUT OUTPUT")
     from misr.plan import Settings
@@ -72,8 +75,8 @@ def upscale(
     options = {k: v for k, v in (("crf", crf), ("preset", preset), ("tune", tune)) if v is not None} | extra_options(EXTRA)
     without = frozenset(k for k, gone in (("audio", no_audio), ("subtitle", no_subtitles), ("data", no_data)) if gone)
     wanted = Settings(model=model, scale=scale, size=size, strength=strength, codec=codec, pix_fmt=pix_fmt, options=options,
-                      bit_rate=bits(bit_rate), audio=audio, without=without, fmt=fmt, start=clock(start), end=clock(end),
-                      duration=clock(duration), framerate=ratio(framerate), overwrite=yes, device=device,
+                      bit_rate=bits(bit_rate), audio=audio, without=without, fmt=fmt, start=clock("-ss", start), end=clock("-to", end),
+                      duration=clock("-t", duration), framerate=ratio(framerate), overwrite=yes, device=device,
                       precision=precision, tile=tile, batch=batch, threads=threads, deinterlace=deinterlace,  # type: ignore[arg-type]
                       on_error=on_error)  # type: ignore[arg-type]
     use_threads(threads)
@@ -164,12 +167,15 @@ def bits(text: str | None) -> int:
         return 0
     unit = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
     try:
-        return round(float(text[:-1] if unit > 1 else text) * unit)
-    except ValueError:
-        raise InputError(f"-b:v {text}: not a bit rate; write 8M or 800k") from None
+        rate = round(float(text[:-1] if unit > 1 else text) * unit)
+    except (ValueError, OverflowError):
+        rate = 0
+    if not 0 < rate < 1 << 40:
+        raise InputError(f"-b:v {text}: not a bit rate; write 8M or 800k")
+    return rate
 
 
-def clock(text: str | None) -> Fraction | None:
+def clock(option: str, text: str | None) -> Fraction | None:
     """Seconds, or [hh:]mm:ss[.fraction], exactly."""
     from fractions import Fraction
 
@@ -181,7 +187,7 @@ def clock(text: str | None) -> Fraction | None:
             raise ValueError
         return sum((p * 60**i for i, p in enumerate(reversed(parts))), Fraction(0))
     except (ValueError, ZeroDivisionError):
-        raise InputError(f"{text!r} is not a time; write seconds or hh:mm:ss") from None
+        raise InputError(f"{option} {text}: not a time; write seconds or hh:mm:ss") from None
 
 
 def ratio(text: str | None) -> Fraction | None:

@@ -26,6 +26,7 @@ INTERMEDIATE = {"prores": "prores_ks", "dnxhd": "dnxhd", "ffv1": "ffv1", "utvide
 ALPHA_CODEC = {"mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9", "nut": "ffv1", "avi": "ffv1"}
 FIXED_CODEC = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "yuv4mpegpipe": "wrapped_avframe", "avif": "libsvtav1",
                "mpeg": "mpeg2video", "vob": "mpeg2video", "dvd": "mpeg2video", "svcd": "mpeg2video"}
+PICTURE_SOURCES = {"gif", "apng", "png", "webp", "bmp", "tiff", "ppm", "targa", "exr"}
 EVEN_CODECS = {"libx264", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf", "hevc_amf"}
 FINEST_TICK = 1_000_000  # encoders and MP4 choke on nanoseconds
 
@@ -63,6 +64,10 @@ def default_codec(container: str, source: ClipInfo, color: Color) -> str:
         return "libsvtav1" if color.model == "yuv" and color.subsampling == (2, 2) and color.depth <= 10 else "libvpx-vp9"
     if container == "nut":
         return "rawvideo"
+    if container == "avi":  # it has no order but decoding order, which H.264 readers stumble over
+        return "mpeg4" if color.depth == 8 and color.model != "rgb" and color.subsampling == (2, 2) else "ffv1"
+    if color.depth > 12 and container in ("matroska", "nut", "avi"):
+        return "ffv1"
     if color.model == "rgb":
         return "libx264rgb" if color.depth == 8 else "libx265"
     if container == "mxf":
@@ -77,7 +82,10 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     name = codec or default_codec(container, source, source.color)
     it = find_encoder(name)
     color = replace(source.color, range=source.color.range)
-    formats = [f.name for f in it.video_formats or []]
+    formats = ["pal8"] if name == "gif" else [f.name for f in it.video_formats or []]
+    if playable := plain_video(source, container, codec, pix_fmt):
+        name, pix_fmt = playable
+        it, formats = find_encoder(name), [pix_fmt]
     chosen = pix_fmt or (best_format(formats, color) if formats else planar_name(replace(color, range=0)))
     carrier = color_of(chosen)
     if carrier is None or formats and chosen not in formats:
@@ -87,7 +95,8 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
         notes.append(f"pixels: {source.pix_fmt} becomes {chosen} ({'asked' if pix_fmt else f'the closest {name} has'})")
     if source.color.alpha and not carrier.alpha:
         notes.append(f"alpha is dropped: {name} cannot hold it; .mov (ProRes 4444), .mkv (FFV1) and .webm (VP9) can")
-    merged = {**DEFAULTS.get(name, {}), **special(name, chosen, color, source), **options}
+    fixed = {"bf": "0"} if container == "avi" and name.startswith("libx26") else {}  # AVI has no order but decoding order
+    merged = {**DEFAULTS.get(name, {}), **fixed, **special(name, chosen, color, source), **options}
     if bit_rate:
         merged = {k: v for k, v in merged.items() if k not in ("crf", "qscale") or k in options}
     check_options(it, merged)
@@ -97,6 +106,17 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     return Encoding(codec=name, pix_fmt=chosen, color=color, width=size[0], height=size[1], time_base=tick, rate=source.rate,
                     sar=source.sar if sar is None else sar, options=tuple(sorted(merged.items())), bit_rate=bit_rate, threads=threads,
                     notes=tuple(notes))
+
+
+def plain_video(source: ClipInfo, container: str, codec: str | None, pix_fmt: str | None) -> tuple[str, str] | None:
+    """Pictures and RGB clips that become a video for players, not for editing, go to 4:2:0: hardly a player shows RGB H.264."""
+    for_players = container in ("mp4", "webm", "mpegts", "flv", "3gp", "m4v")
+    keeps = source.color.model != "rgb" or codec or pix_fmt or source.color.alpha and container == "webm"
+    if keeps or not (for_players or container in ("matroska", "mov", "avi") and source.codec in PICTURE_SOURCES):
+        return None
+    deep = source.color.depth > 8
+    name = "libsvtav1" if container == "webm" else "libx265" if deep else "libx264"
+    return name, "yuv420p10le" if deep else "yuv420p"
 
 
 def restated(source: Color, carrier: Color, codec: str) -> Color:
@@ -218,12 +238,44 @@ def configure(target: Any, it: Encoding) -> None:
     context.options = options
 
 
+class Palette:
+    """256 colours chosen anew for every frame, dithered: what GIF has to offer (FFmpeg's palettegen and paletteuse)."""
+
+    def __init__(self) -> None:
+        self._graph: av.filter.Graph | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame in pal8."""
+        if self._graph is None:
+            self._graph = self._built(frame)
+        self._graph.push(frame)
+        out = self._graph.pull()
+        assert isinstance(out, av.VideoFrame)
+        return out
+
+    def _built(self, frame: av.VideoFrame) -> av.filter.Graph:
+        graph = av.filter.Graph()
+        source = graph.add("buffer", f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000:"
+                                     "pixel_aspect=1/1")
+        form, split = graph.add("format", "pix_fmts=bgra"), graph.add("split")
+        pick, use = graph.add("palettegen", "stats_mode=single"), graph.add("paletteuse", "new=1:dither=sierra2_4a")
+        source.link_to(form)
+        form.link_to(split)
+        split.link_to(pick, 0, 0)
+        split.link_to(use, 1, 0)
+        pick.link_to(use, 0, 1)
+        use.link_to(graph.add("buffersink"))
+        graph.configure()
+        return graph
+
+
 class Encoder:
     """One run of an encoder: push(frame) and flush() give packets with exact pts in the Encoding's time base."""
 
     def __init__(self, it: Encoding) -> None:
         os.environ.setdefault("SVT_LOG", "1")
         self.it, self._repack = it, Repacker()
+        self._palette = Palette() if it.pix_fmt == "pal8" else None
         self._context: Any = av.CodecContext.create(it.codec, "w")
         configure(self._context, it)
         try:
@@ -239,7 +291,8 @@ class Encoder:
 
     def push(self, frame: Frame, *, origin: Fraction = Fraction(0)) -> list[av.Packet]:
         """Packets that became ready; the frame is stamped with its time minus origin."""
-        f = from_frame(frame, self.it.pix_fmt, self._repack)
+        f = from_frame(frame, planar_name(frame.color) if self._palette else self.it.pix_fmt, self._repack)
+        f = self._palette(f) if self._palette else f
         f.pts, f.time_base = round((frame.time - origin) / self.it.time_base), self.it.time_base
         f.pict_type = 0
         if frame.duration:

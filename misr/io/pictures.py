@@ -93,7 +93,7 @@ class SequenceReader:
 
 
 class AnimationReader:
-    """Several pictures in one file that FFmpeg does not read: animated WebP, multi-page TIFF; through OpenCV."""
+    """Pictures that FFmpeg does not read, through OpenCV: animated WebP, multi-page TIFF, CMYK JPEG."""
 
     def __init__(self, path: str, *, start: Fraction | None = None, end: Fraction | None = None) -> None:
         self.path, self.start, self.end = path, start, end
@@ -130,6 +130,9 @@ def load_animation(path: str) -> tuple[list[Any], list[Fraction]]:
         good, pages = cv2.imreadmulti(path, flags=cv2.IMREAD_UNCHANGED)
         if good and pages:
             return list(pages), [1000 / SEQUENCE_RATE] * len(pages)
+    elif Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        if (picture := cv2.imread(path, cv2.IMREAD_COLOR)) is not None:
+            return [picture], [1000 / SEQUENCE_RATE]
     else:
         good, animation = cv2.imreadanimation(path)
         if good and animation.frames:

@@ -31,6 +31,9 @@ UNPACKED = {  # packed or semi-planar format -> planar format with the same samp
 INTERLEAVED = {"ya8": (8, np.uint8), "ya16le": (16, np.uint16)}  # gray with alpha has no planar form
 
 
+COARSE = {"pal8", "rgb8", "bgr8", "rgb4_byte", "bgr4_byte", "rgb565le", "rgb555le", "bgr565le", "bgr555le", "monow", "monob"}  # lose colours
+
+
 def unpacked(pix_fmt: str) -> str:
     """The planar little-endian format that holds the same samples."""
     if pix_fmt.endswith("be") and pix_fmt not in UNPACKED:
@@ -43,7 +46,7 @@ def color_of(pix_fmt: str) -> Color | None:
     if pix_fmt.removesuffix("be").removesuffix("le") in ("ya8", "ya16"):
         return Color("gray", depth=16 if "16" in pix_fmt else 8, alpha=True)
     m = PLANAR.match(unpacked(pix_fmt))
-    if not m:
+    if not m or m["depth"] == "32":  # 32-bit integers: FFmpeg has the names, and nothing that converts them
         return None
     depth = 32 if m["float"] else int(m["depth"] or 8)
     if m["gray"]:
@@ -73,6 +76,8 @@ def read_color(frame: av.VideoFrame, codec: str = "") -> Color:
     if color is None or not (8 <= color.depth <= 16 or color.depth == 32):
         raise InputError(f"pixel format {frame.format.name} is not one misr reads; convert it first (ffmpeg -pix_fmt yuv444p16le)")
     tagged = int(frame.color_range)
+    if not tagged and color.model == "gray" and color.depth == 32:
+        tagged = FULL  # floats go from 0 to 1, so their integers use the whole range
     color = replace(color, matrix=int(frame.colorspace), range=color.range or tagged, primaries=int(frame.color_primaries),
                     transfer=int(frame.color_trc))
     return replace(color, siting=siting_of(frame, color, codec))
@@ -104,8 +109,9 @@ def to_frame(frame: av.VideoFrame, color: Color, time: Fraction, duration: Fract
     """A decoded frame as planes that view its memory; packed formats are unpacked into a new one."""
     name = frame.format.name
     keep = frame if side_data_names(frame) else None
-    if name in INTERLEAVED:
-        dtype = INTERLEAVED[name][1]
+    if unpacked(name) in INTERLEAVED:
+        frame = frame if name in INTERLEAVED else repack(frame, unpacked(name))
+        dtype = INTERLEAVED[unpacked(name)][1]
         both = samples(frame.planes[0], dtype, frame.width * 2, frame.height)
         return Frame((both[:, ::2].copy(), both[:, 1::2].copy()), color, time, duration, keep)
     planar = planar_name(replace(color, range=0))
@@ -184,12 +190,13 @@ def best_format(formats: list[str], color: Color) -> str:
         if c is None or c.depth == 32 and color.depth != 32:
             return (9,)
         lost_colour = int(color.model != "gray" and c.model == "gray")
-        other_model = int(c.model != color.model)
-        coarser = sum(max(0, a - b) for a, b in zip(c.subsampling, color.subsampling, strict=True)) if c.model == "yuv" else 0
-        finer = sum(max(0, b - a) for a, b in zip(c.subsampling, color.subsampling, strict=True)) if c.model == "yuv" else 0
+        gray = color.model == "gray"  # at home in YUV, where its codes stay as they are; any chroma will do
+        other_model = int(c.model != color.model) + int(gray and c.model == "rgb")
+        chroma = list(zip(c.subsampling, (2, 2) if gray else color.subsampling, strict=True)) if c.model == "yuv" else []
+        coarser, finer = sum(max(0, a - b) for a, b in chroma), sum(max(0, b - a) for a, b in chroma)
         packed = int(unpacked(name) != name) + int("yuvj" in name)
-        return (lost_colour, int(color.alpha and not c.alpha), max(0, color.depth - c.depth), other_model, coarser,
-                abs(c.depth - color.depth), int(c.alpha and not color.alpha), finer, packed)
+        return (lost_colour, int(name in COARSE), int(color.alpha and not c.alpha), max(0, color.depth - c.depth),
+                other_model, coarser, abs(c.depth - color.depth), int(c.alpha and not color.alpha), finer, packed)
     best = min(formats, key=loss, default=None)
     if best is None or loss(best) == (9,):
         raise OutputError(f"no pixel format of this encoder can hold {planar_name(color)}; choose another -c:v")

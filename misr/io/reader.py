@@ -236,7 +236,7 @@ class Reader:
 
     def _decode(self, packet: av.Packet, last: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         try:
-            yield from self._decoder.decode(packet if packet.size else None)
+            yield from self._frames_of(packet)
         except av.error.EOFError:
             return
         except av.error.FFmpegError as e:
@@ -251,12 +251,22 @@ class Reader:
                 again.pts, again.time_base = stamp, self._stream.time_base
                 yield again
 
+    def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """What the decoder gives for a packet; the empty one at the end drains it, and its frames come without a time base."""
+        frames: list[av.VideoFrame] = list(self._decoder.decode(packet if packet.size else None))
+        for frame in frames:
+            if not frame.time_base:
+                frame.time_base = self._stream.time_base
+        return frames
+
     def _probe(self, deinterlace: Deinterlace) -> ClipInfo:
         stream, frames = self._stream, self._first_frames()
         if not frames:
             raise InputError(f"{self.path}: not one video frame decodes; nothing to upscale")
         first = frames[0]
         codec = stream.codec_context.name
+        if codec == "mjpeg" and len(first.planes) == 4:
+            raise InputError(f"{self.path}: a CMYK JPEG, whose black FFmpeg takes for alpha; convert it to RGB first")
         tick = rational(stream.time_base) or Fraction(1, 90000)
         rate = nominal_rate(stream, frames, tick)
         duration = stream.duration * tick if stream.duration else None
@@ -282,7 +292,7 @@ class Reader:
                 frames: list[av.VideoFrame] = []
                 if packet.stream.index == self._stream.index:
                     try:
-                        frames = list(self._decoder.decode(packet if packet.size else None))
+                        frames = self._frames_of(packet)
                     except av.error.FFmpegError:
                         frames = []
                 if self.path == "-":
@@ -422,7 +432,8 @@ def turned(info: ClipInfo) -> ClipInfo:
 def _stamped(graph: av.filter.Graph, stamps: list[tuple[int | None, Any, int | None]]) -> Iterator[av.VideoFrame]:
     for out in pulled(graph):
         pts, base, duration = stamps.pop(0)
-        out.pts, out.time_base, out.duration = pts, base, duration or 0
+        out.pts, out.duration = pts, duration or 0
+        out.time_base = base
         yield out
 
 
@@ -432,7 +443,7 @@ def decoder_for(stream: av.VideoStream) -> Any:
     name = {"vp9": "libvpx-vp9", "vp8": "libvpx"}.get(context.name)
     if name and "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE")):
         context = av.CodecContext.create(name, "r")
-        context.time_base = stream.time_base
+        context.extradata = stream.codec_context.extradata
         return context
     context.thread_type = "AUTO"
     return context

@@ -24,6 +24,12 @@ AUDIO_TARGET = {"webm": "libopus", "avi": "mp3", "flv": "aac", "mpeg": "mp2", "v
 PICTURES_ONLY = {"gif", "apng", "yuv4mpegpipe", "webp", "avif"}
 ATTACHES = {"matroska"}
 KEEPS_ROTATION = {"mp4", "mov", "3gp", "matroska", "webm"}
+UNLISTED = {  # muxers whose own list in FFmpeg is empty, and what they take
+    "mpegts": {"mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "pcm_bluray", "dvb_subtitle", "dvb_teletext",
+               "hdmv_pgs_subtitle", "h264", "hevc", "vvc", "mpeg1video", "mpeg2video", "mpeg4", "cavs"},
+    "mpeg": {"mp2", "mp3", "ac3", "dts", "pcm_dvd", "dvd_subtitle", "mpeg1video", "mpeg2video"},
+}
+UNLISTED["vob"] = UNLISTED["mpeg"]
 STALE = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "_statistics", "major_brand", "minor_version",
          "compatible_brands", "handler_name", "vendor_id")  # true of the old file, not of the new
 
@@ -71,6 +77,7 @@ def capable(fmt: str) -> frozenset[str]:
             listed = set(probe.supported_codecs)
     except (av.error.FFmpegError, ValueError) as e:
         raise OutputError(f"this FFmpeg cannot write {fmt!r} ({e})") from None
+    listed |= UNLISTED.get(fmt, set())
     return frozenset(listed | {canonical(name) for name in listed})
 
 

@@ -1,6 +1,7 @@
 """The protocol of the papers: BT.601 luma (16-235) of 8-bit RGB, BI degradation, a border of `scale` pixels left out.
 
-Planes are float (h, w) in code values 0-255. BI is MATLAB's imresize: antialiased bicubic, mirrored edges, rounded to 8 bits.
+Planes are float (h, w) in code values 0-255. BI is MATLAB's imresize: antialiased bicubic, mirrored edges, rounded to
+8 bits.
 """
 
 import torch

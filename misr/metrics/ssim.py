@@ -23,7 +23,8 @@ def local_mean(planes: Tensor) -> Tensor:
 def ssim(picture: Tensor, truth: Tensor, *, peak: float = 1.0) -> float:
     """Mean SSIM of planes (..., h, w), each side at least 11, in [-1, 1]; 1 for equal pictures."""
     if picture.shape != truth.shape or min(picture.shape[-2:]) < SIZE:
-        raise ValueError(f"ssim wants two pictures of one shape, sides >= {SIZE}; got {tuple(picture.shape)}, {tuple(truth.shape)}")
+        got = f"{tuple(picture.shape)} and {tuple(truth.shape)}"
+        raise ValueError(f"ssim wants two pictures of one shape, sides of at least {SIZE}; got {got}")
     a, b = (x.double().reshape(-1, 1, *x.shape[-2:]) for x in (picture, truth))
     mean_a, mean_b = local_mean(a), local_mean(b)
     var_a, var_b = local_mean(a * a) - mean_a**2, local_mean(b * b) - mean_b**2

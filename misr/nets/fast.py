@@ -1,11 +1,11 @@
-"""Fast: one view, one plane, real time on a CPU: plain 3x3 convolutions with ReLU, a learned detail on top of the bicubic.
+"""Fast: one view, one plane, real time on a CPU: 3x3 convolutions with ReLU, a learned detail on top of the bicubic.
 
-Sub-pixel convolution after ESPCN (Shi et al., CVPR 2016). x2 works on cells of 2x2 LR pixels, a quarter of the arithmetic.
-Branches that collapse after training (RepVGG, ECBSR) were tried and removed: with SOAP (misr.train.soap) plain layers learn
-more, see there.
+Sub-pixel convolution after ESPCN (Shi et al., CVPR 2016). x2 works on cells of 2x2 LR pixels: a quarter of the work.
+Branches that collapse after training (RepVGG, ECBSR) were tried and removed: see misr.train.soap for what helps more.
 """
 
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from misr.resample import phase_kernel
 
 @lru_cache(maxsize=8)
 def cell_kernel(scale: int, cell: int) -> Tensor:
-    """Bicubic as a convolution of stride `cell`: ((cell*s)^2, 1, k, k), channels in pixel shuffle order of a whole cell."""
+    """Bicubic as a convolution of stride `cell`: ((cell*s)^2, 1, k, k), channels in pixel shuffle order of a cell."""
     per_pixel = phase_kernel(scale)
     while not per_pixel[..., 0, :].any() and not per_pixel[..., :, 0].any():
         per_pixel = per_pixel[..., 1:-1, 1:-1]  # rows and columns of zeros, on both sides alike
@@ -37,7 +37,7 @@ class Fast(nn.Module):
         self.scale = scale
         self.cell = 2 if scale == 2 else 1  # LR pixels per cell and axis
         sizes = [self.cell**2, *[width] * (depth - 1), (self.cell * scale) ** 2]
-        self.layers = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(sizes))
         self.halo = (depth + 1) * self.cell
 
     def detail(self, x: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class Fast(nn.Module):
         return last(x)
 
     def base(self, x: Tensor) -> Tensor:
-        """The bicubic enlargement of planes (n, 1, h, w), as `detail` lays it out; never in half precision: 8 bits show."""
+        """The bicubic enlargement of planes (n, 1, h, w), laid out as `detail`; float32, as 8 bits show bf16."""
         weight = cell_kernel(self.scale, self.cell).to(x.device)
         reach = (weight.shape[-1] - self.cell) // 2
         with torch.autocast(x.device.type, enabled=False):
@@ -57,7 +57,7 @@ class Fast(nn.Module):
             return F.conv2d(padded, weight, stride=self.cell).contiguous(memory_format=torch.channels_last)
 
     def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
-        """Sharp centres before their shuffle: (b, n, (cell*s)^2, h/cell, w/cell), float32; h and w multiples of the cell."""
+        """Sharp centres before the shuffle, float32 (b, n, (cell*s)^2, h/cell, w/cell); h, w multiples of the cell."""
         x = rearrange(views[:, centres.start:centres.stop], "b n 1 h w -> (b n) 1 h w")
         return rearrange(self.base(x) + self.detail(x), "(b n) p h w -> b n p h w", b=views.shape[0])
 

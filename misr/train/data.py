@@ -1,7 +1,7 @@
 """Training pixels: files decoded once into luma planes, planes cut into pairs, pairs sampled from memory.
 
-A pair keeps its sharp side as cells: (h/4, w/4, 16) uint8, channel 4 * dy + dx, which is what Fast gives before its shuffle
-(x4 on the LR grid, x2 on the 2x2 lattice), so that a crop is one slice and the loss needs no shuffle.
+A pair keeps its sharp side as cells: (h/4, w/4, 16) uint8, channel 4 * dy + dx, which is what Fast gives before its
+shuffle (x4: a cell is an LR pixel, x2: 2x2 of them), so that a crop is one slice and the loss needs no shuffle.
 """
 
 from collections.abc import Callable, Iterator
@@ -74,7 +74,8 @@ def save(out: Path, train: list[Plane], valid: list[Plane]) -> None:
     """Planes of both sides as flat bytes and shapes."""
     planes = [p for p in train + valid if min(p.shape) >= 256]
     n_valid = sum(min(p.shape) >= 256 for p in valid)
-    np.savez(out, pixels=np.concatenate([p.ravel() for p in planes]), shapes=np.array([p.shape for p in planes]), n_valid=n_valid)
+    shapes = np.array([p.shape for p in planes])
+    np.savez(out, pixels=np.concatenate([p.ravel() for p in planes]), shapes=shapes, n_valid=n_valid)
 
 
 def load(path: Path) -> tuple[list[Plane], list[Plane]]:
@@ -88,7 +89,7 @@ def load(path: Path) -> tuple[list[Plane], list[Plane]]:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A soft plane (h, w), its sharp cells (H/4, W/4, 16), and the corners (n, 2), in cells, of crops worth learning from."""
+    """A soft plane (h, w), its sharp cells (H/4, W/4, 16), and corners (n, 2) of crops worth learning from, in cells."""
 
     soft: Plane
     cells: Plane
@@ -99,7 +100,8 @@ def pair(sharp: Plane, soft: Plane, crop: int, *, flat: float = 2.0) -> Pair:
     """Cut a pair; crops (in cells) whose soft side varies by less than `flat` code values (std) are left out."""
     cells = np.ascontiguousarray(rearrange(sharp, "(h y) (w x) -> h w (y x)", y=CELL, x=CELL))
     step, per = crop // 4, soft.shape[0] // cells.shape[0]
-    corners = [(y, x) for y in range(0, cells.shape[0] - crop + 1, step) for x in range(0, cells.shape[1] - crop + 1, step)
+    ys, xs = (range(0, n - crop + 1, step) for n in cells.shape[:2])
+    corners = [(y, x) for y in ys for x in xs
                if soft[y * per:(y + crop) * per:2, x * per:(x + crop) * per:2].std() >= flat]
     return Pair(soft, cells, np.array(corners, dtype=np.int64).reshape(-1, 2))
 
@@ -110,7 +112,8 @@ def pairs(planes: list[Plane], degrade: Callable[[Plane], Plane], crop: int) -> 
     return [p for p in made if len(p.corners)]
 
 
-def worn_pairs(planes: list[Plane], scale: int, crop: int, *, each: int = 2, side: int = 640, seed: int = 0) -> list[Pair]:
+def worn_pairs(planes: list[Plane], scale: int, crop: int, *, each: int = 2, side: int = 640,
+               seed: int = 0) -> list[Pair]:
     """From every plane `each` windows of up to side x side, as users' files would show them (see degrade.worn)."""
     rng, made = np.random.default_rng(seed), []
     for plane in planes * each:
@@ -120,7 +123,7 @@ def worn_pairs(planes: list[Plane], scale: int, crop: int, *, each: int = 2, sid
 
 
 class Sampler:
-    """Random crops: batch(n) gives soft (n, 1, h, w) and cells (n, 16, crop, crop), both float in [0, 1], flipped and turned."""
+    """Random crops of pairs, flipped and turned; pairs are drawn by the square root of their size."""
 
     def __init__(self, pairs: list[Pair], crop: int, *, seed: int = 0) -> None:
         self.pairs, self.crop, self.rng = pairs, crop, np.random.default_rng(seed)
@@ -128,6 +131,7 @@ class Sampler:
         self.ends = np.cumsum(weight / weight.sum())
 
     def batch(self, n: int) -> tuple[Tensor, Tensor]:
+        """Soft planes (n, 1, h, w) and their sharp cells (n, 16, crop, crop), float in [0, 1]."""
         soft, cells = [], []
         for u, v in self.rng.random((n, 2)):
             it = self.pairs[min(int(np.searchsorted(self.ends, u)), len(self.pairs) - 1)]

@@ -1,6 +1,7 @@
 """From a sharp plane to what a camera, a kernel or a codec leaves of it.
 
-Planes are uint8 arrays (h, w), luma 16-235. BI is the benchmark's: antialiased bicubic, as MATLAB's imresize, rounded to 8 bits.
+Planes are uint8 arrays (h, w), luma 16-235. BI is the benchmark's: antialiased bicubic, as MATLAB's imresize, rounded
+to 8 bits.
 """
 
 import io
@@ -36,8 +37,10 @@ def bi(sharp: Plane, scale: int) -> Plane:
 
 
 def blurred(sharp: Plane, scale: int, rng: np.random.Generator) -> Plane:
-    """A smaller plane through a kernel a camera may have: 35 % antialiased bicubic, 40 % isotropic Gaussian, 15 % area, 10 %
-    anisotropic Gaussian, then every scale-th sample, on the area-aligned grid."""
+    """A plane made smaller through a kernel a camera may have, on the area-aligned grid.
+
+    35 % antialiased bicubic, 40 % isotropic Gaussian, 15 % area, 10 % anisotropic Gaussian.
+    """
     kind = rng.choice(["bicubic", "round", "area", "long"], p=[0.35, 0.40, 0.15, 0.10])
     if kind == "bicubic":
         return bi(sharp, scale)
@@ -45,7 +48,8 @@ def blurred(sharp: Plane, scale: int, rng: np.random.Generator) -> Plane:
         kernel = torch.full((scale, scale), 1 / scale**2)
     else:
         wide = float(rng.uniform(0.2, 0.5)) * scale
-        kernel = gaussian(scale, wide, wide if kind == "round" else wide * float(rng.uniform(0.5, 1)), float(rng.uniform(0, np.pi)))
+        thin = wide if kind == "round" else wide * float(rng.uniform(0.5, 1))
+        kernel = gaussian(scale, wide, thin, float(rng.uniform(0, np.pi)))
     reach = (kernel.shape[0] - scale) // 2
     padded = F.pad(torch.from_numpy(np.ascontiguousarray(sharp)).float()[None, None], (reach,) * 4, mode="replicate")
     return rounded(F.conv2d(padded, kernel[None, None], stride=scale)[0, 0])
@@ -89,21 +93,28 @@ def h264(planes: Sequence[Plane], crf: int, *, preset: str = "veryfast") -> list
                 out.mux(stream.encode(frame))
             out.mux(stream.encode())
         file.seek(0)
-        with av.open(file) as made:
-            return [frame.to_ndarray(format="yuv420p")[:h].copy() for frame in made.decode(video=0)]
+        with av.open(file, "r") as made:
+            return [np.array(frame.to_ndarray(format="yuv420p")[:h], np.uint8) for frame in made.decode(video=0)]
 
 
-def pan(sharp: Plane, size: tuple[int, int], rng: np.random.Generator, *, frames: int = 4, speed: int = 6) -> list[Plane]:
+def pan(sharp: Plane, size: tuple[int, int], rng: np.random.Generator, *, frames: int = 4,
+        speed: int = 6) -> list[Plane]:
     """Windows of `size` moving over a plane at a steady random speed, up to `speed` px a frame, as a camera would."""
-    room = [n - m for n, m in zip(sharp.shape, size, strict=True)]
-    step = [int(rng.integers(-min(speed, r // (frames - 1)), min(speed, r // (frames - 1)) + 1)) for r in room]
-    start = [int(rng.integers(max(0, -s * (frames - 1)), min(r, r - s * (frames - 1)) + 1)) for r, s in zip(room, step, strict=True)]
-    corners = [(start[0] + n * step[0], start[1] + n * step[1]) for n in range(frames)]
-    return [sharp[y:y + size[0], x:x + size[1]] for y, x in corners]
+    ys, xs = (track(n - m, frames, speed, rng) for n, m in zip(sharp.shape, size, strict=True))
+    return [sharp[y:y + size[0], x:x + size[1]] for y, x in zip(ys, xs, strict=True)]
+
+
+def track(room: int, frames: int, speed: int, rng: np.random.Generator) -> list[int]:
+    """Positions 0 to `room` along one axis, evenly apart, one for each frame."""
+    most = min(speed, room // max(1, frames - 1))
+    step = int(rng.integers(-most, most + 1))
+    way = step * (frames - 1)
+    start = int(rng.integers(max(0, -way), min(room, room - way) + 1))
+    return [start + n * step for n in range(frames)]
 
 
 def worn(sharp: Plane, scale: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """A window of a plane, and its view as users have it: blurred, sometimes noisy, then compressed (H.264 in a pan, or JPEG).
+    """A window of a plane, and its view as users have it: blurred, often noisy, compressed (H.264 in a pan, or JPEG).
 
     The window's sides are multiples of 8 and a little shorter than the plane's.
     """
@@ -112,7 +123,8 @@ def worn(sharp: Plane, scale: int, rng: np.random.Generator) -> tuple[Plane, Pla
         windows = pan(sharp, (h, w), rng)
         seed = int(rng.integers(2**32))  # one kernel for the whole clip
         views = [blurred(window, scale, np.random.default_rng(seed)) for window in windows]
-        views = [noisy(view, sigma, rng) for sigma in [noise(rng)] for view in views]
+        sigma = noise(rng)
+        views = [noisy(view, sigma, rng) for view in views]
         n = int(rng.integers(len(views)))
         return windows[n], h264(views, int(rng.integers(18, 33)))[n]
     view = blurred(sharp[:h, :w], scale, rng)

@@ -1,6 +1,6 @@
-"""The loop that makes `fast` models: SOAP or Adam, warm-up and cosine, an average of the weights, resumable.
+"""The loop that makes `fast` models: SOAP, warm-up and cosine, an average of the weights, resumable.
 
-Smooth L1 first and squares for the last part (PSNR is the target); convolutions in bf16, weights, base and loss in fp32.
+Smooth L1 first, squares for the last part (PSNR is the target); convolutions in bf16; weights, base and loss in fp32.
 """
 
 import copy
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from misr.nets.fast import Fast
 from misr.train.data import Sampler
 from misr.train.soap import Soap
-
 
 BETA = 1 / 255  # smooth L1 is quadratic below one code value
 
@@ -45,7 +44,7 @@ class Recipe:
 
 
 def keep_pages() -> None:
-    """Let glibc reuse freed blocks up to 512 MB: without it, each large tensor is page-faulted in again (5x on some steps)."""
+    """Let glibc keep freed memory, up to 512 MB: else large tensors are page-faulted in again (some steps 5x slower)."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
@@ -66,7 +65,7 @@ def autocast(recipe: Recipe) -> "torch.autocast | nullcontext[None]":
 
 
 def pull(error: Tensor, *, squares: bool) -> Tensor:
-    """The gradient of a loss in the prediction: of half the mean square over BETA, or of the mean smooth L1 (Girshick 2015)."""
+    """The gradient of a loss in the prediction: half the mean square over BETA, or mean smooth L1 (Girshick 2015)."""
     return (error if squares else error.clamp(-BETA, BETA)) / (BETA * error.numel())
 
 
@@ -84,6 +83,7 @@ class Run:
 
     @property
     def path(self) -> Path:
+        """The checkpoint's file."""
         return self.folder / "checkpoint.pt"
 
     def save(self) -> None:
@@ -118,7 +118,7 @@ class Run:
         error = detail.detach().float().add_(self.net.base(soft)).sub_(cells)
         squares = self.step >= recipe.iterations * (1 - recipe.squares)
         self.optimiser.zero_grad(set_to_none=True)
-        detail.backward(pull(error, squares=squares).to(detail.dtype))  # type: ignore[no-untyped-call]
+        detail.backward(pull(error, squares=squares).to(detail.dtype))
         self.optimiser.step()
         keep = min(recipe.average, (self.step + 1) / (self.step + 10))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)

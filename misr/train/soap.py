@@ -1,7 +1,8 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., ICLR 2025), for small nets.
 
-A kernel (o, i, y, x) is seen as a matrix (o, i*y*x) with two covariances of its gradients, L (o, o) and R (i*y*x, i*y*x).
-Measured on Fast, x4, 2,500 steps: 29.35 dB on held-out photographs against 28.46 for Adam on re-parameterised branches.
+A kernel (o, i, y, x) is seen as a matrix (o, i*y*x) with two covariances of gradients, L (o, o) and R (i*y*x, i*y*x).
+Measured on Fast, x4, 2,500 steps of batch 16, dB on held-out photographs: SOAP 29.35, Adam 28.47, Adam on branches that
+collapse to one convolution (3x3 + 1x1-3x3-1x1 + identity) 28.46.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,27 +25,24 @@ class Soap(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     gradient = p.grad.reshape(p.shape[0], -1)
-                    p.sub_(group["lr"] * self.move(self.state[p], gradient, p.ndim > 1, **constants(group)).reshape(p.shape))
-
-    def move(self, state: dict[str, Any], gradient: Tensor, matrix: bool, *, beta: float, every: int) -> Tensor:
-        """The direction of one parameter, of order one in every entry of the eigenbasis; updates its state."""
-        if not state:
-            state.update(begin(gradient, matrix))
-        state["step"] += 1
-        unbias = 1 - beta ** state["step"]
-        state["mean"].lerp_(gradient, 1 - beta)
-        turned, mean = (into(state, x) if matrix else x for x in (gradient, state["mean"]))
-        state["square"].lerp_(turned * turned, 1 - beta)
-        direction = mean / unbias / ((state["square"] / unbias).sqrt() + 1e-12)
-        if matrix:
-            direction = state["basis_l"] @ direction @ state["basis_r"].T
-            follow(state, gradient, beta, turn=state["step"] % every == 0)
-        return direction
+                    way = direction(self.state[p], gradient, p.ndim > 1, beta=group["beta"], every=group["every"])
+                    p.sub_(group["lr"] * way.reshape(p.shape))
 
 
-def constants(group: dict[str, Any]) -> dict[str, Any]:
-    """What `move` needs of a parameter group."""
-    return {"beta": group["beta"], "every": group["every"]}
+def direction(state: dict[str, Any], gradient: Tensor, matrix: bool, *, beta: float, every: int) -> Tensor:
+    """Where one parameter goes, of order one in every entry of the eigenbasis; updates its state."""
+    if not state:
+        state.update(begin(gradient, matrix))
+    state["step"] += 1
+    unbias = 1 - beta ** state["step"]
+    state["mean"].lerp_(gradient, 1 - beta)
+    turned, mean = (into(state, x) if matrix else x for x in (gradient, state["mean"]))
+    state["square"].lerp_(turned * turned, 1 - beta)
+    way = mean / unbias / ((state["square"] / unbias).sqrt() + 1e-12)
+    if matrix:
+        way = state["basis_l"] @ way @ state["basis_r"].T
+        follow(state, gradient, beta, turn=state["step"] % every == 0)
+    return way
 
 
 def begin(gradient: Tensor, matrix: bool) -> dict[str, Any]:
