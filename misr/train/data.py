@@ -89,7 +89,7 @@ def load(path: Path) -> tuple[list[Plane], list[Plane]]:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A soft plane (h, w), its sharp cells (H/4, W/4, 16), and corners (n, 2) of crops worth learning from, in cells."""
+    """A soft plane (h, w), its sharp cells (H/4, W/4, 16), and corners (n, 2) of crops worth learning, in cells."""
 
     soft: Plane
     cells: Plane

@@ -44,7 +44,7 @@ class Recipe:
 
 
 def keep_pages() -> None:
-    """Let glibc keep freed memory, up to 512 MB: else large tensors are page-faulted in again (some steps 5x slower)."""
+    """Let glibc keep freed memory, up to 512 MB: else large tensors are page-faulted in anew (some steps 5x slower)."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
