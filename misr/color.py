@@ -100,7 +100,7 @@ def shuffle(x: Tensor, scale: int) -> Tensor:
     """F.pixel_shuffle of integer phases (n, s*s, h, w) to (n, 1, s*h, s*w), a whole row of a cell moved as one word."""
     n, _, h, w = x.shape
     word = {2: torch.int16, 4: torch.int32, 8: torch.int64}.get(scale * x.element_size())
-    if word is None or x.is_floating_point():
+    if word is None or x.is_floating_point() or 1 in (h, w):  # lines of one pixel have strides no word fits
         return F.pixel_shuffle(x, scale)
     cells = rearrange(x, "n (y x) h w -> n h w y x", y=scale).contiguous().view(word)[..., 0]
     return rearrange(cells, "n h w y -> n h y w").contiguous().view(x.dtype).reshape(n, 1, h * scale, w * scale)

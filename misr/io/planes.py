@@ -114,6 +114,8 @@ def to_frame(frame: av.VideoFrame, color: Color, time: Fraction, duration: Fract
         dtype = INTERLEAVED[unpacked(name)][1]
         both = samples(frame.planes[0], dtype, frame.width * 2, frame.height)
         return Frame((both[:, ::2].copy(), both[:, 1::2].copy()), color, time, duration, keep)
+    if name[3:6] in ("555", "565"):
+        frame = repack(frame, "rgb24")  # widens 31 to 255; straight to planes it would be 248
     planar = planar_name(replace(color, range=0))
     if unpacked(name) != name or name.replace("yuvj", "yuv") != planar:
         frame = repack(frame, planar if not name.startswith("yuvj") else name)
