@@ -23,7 +23,7 @@ from fractions import Fraction
 from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from misr.errors import InputError, OutputError
 from misr.frame import Frame
@@ -34,6 +34,7 @@ from misr.io.pictures import (
     AnimationReader,
     SequenceReader,
     is_sequence,
+    numbered,
     picture_suffix,
     sequence_name,
     write_picture,
@@ -157,23 +158,25 @@ def journal_path(target: str) -> Path:
 
 def render_segments(job: Job, reader: AnyReader, up: Upscaler, progress: Progress, say: Callable[[str], None]) -> int:
     """Render what the journal lacks, then join it all under the final name."""
-    journal = Journal(journal_path(job.target), job.identity)
-    size = chunked(job.segment_frames, up.card.emit)
-    done = journal.open(say)
-    if done and not journal.complete:
-        say(f"resuming at segment {len(done) + 1} of {max(len(done) + 1, -(-job.expected // size)) if job.expected else '?'}")
-    if not journal.complete:
-        for segment in rendered(job, reader, up, size, done, progress, journal):
-            done.append(segment)
-        journal.finish(len(done))
-    total = sum(len(s.times) for s in done)
-    if total == 0:
+    with closing(Journal(journal_path(job.target), job.identity)) as journal:
+        size = chunked(job.segment_frames, up.card.emit)
+        done = journal.open(say)
+        complete = journal.finished == len(done)  # fewer are found where one was damaged since
+        if done and not complete:
+            say(f"resuming at segment {len(done) + 1} of {max(len(done) + 1, -(-job.expected // size)) if job.expected else '?'}")
+        if done and complete:
+            say("resuming at the join, every segment is there")
+        if not complete:
+            done += rendered(job, reader, up, size, done, progress, journal)
+            journal.finish(len(done))
+        total = sum(len(s.times) for s in done)
+        if total == 0:
+            journal.remove()
+            raise InputError(f"{job.source}: no frame between -ss and -to; the clip lasts {float(job.info.duration or 0):.2f} s")
+        join(job, done, journal.path / f"joined.{job.fmt}")
+        os.replace(journal.path / f"joined.{job.fmt}", job.target)
         journal.remove()
-        raise InputError(f"{job.source}: no frame between -ss and -to; the clip lasts {float(job.info.duration or 0):.2f} s")
-    join(job, done, journal.path / f"joined.{job.fmt}")
-    os.replace(journal.path / f"joined.{job.fmt}", job.target)
-    journal.remove()
-    return total
+        return total
 
 
 def chunked(frames: int, emit: int) -> int:
@@ -287,15 +290,28 @@ def render_pictures(job: Job, reader: AnyReader, up: Upscaler, progress: Progres
     several = is_sequence(job.target) or Path(job.target).suffix.lower() not in PICTURE_CODEC
     files = getattr(reader, "files", [])
     suffix = picture_suffix(job.target, files)
-    journal = Journal(journal_path(job.target), job.identity)
-    journal.open(say)
+    with closing(Journal(journal_path(job.target), job.identity)) as journal:
+        journal.open(say)
+        total = journal.finished or journal_pictures(job, reader, up, journal, suffix, progress, say, several=several)
+        if several and "%" not in Path(job.target).name:
+            Path(job.target).mkdir(exist_ok=True)
+        for n in range(total):
+            if (picture := journal.picture(n, suffix)).exists():  # not where a run was stopped just here
+                os.replace(picture, sequence_name(job.target, files, n, suffix) if several else job.target)
+        journal.remove()
+    return total
+
+
+def journal_pictures(job: Job, reader: AnyReader, up: Upscaler, journal: Journal, suffix: str, progress: Progress,
+                     say: Callable[[str], None], *, several: bool) -> int:
+    """Fill the journal with the pictures it lacks; how many there are now."""
     begin = next(n for n in count_from(0) if not journal.picture(n, suffix).exists()) // up.card.emit * up.card.emit
     if begin:
         say(f"resuming at picture {begin + 1} of {job.expected or '?'}")
     first = max(0, begin - up.card.before)
     times = reader.frames() if not begin else islice(reader.frames(), first, None)
     total = begin
-    with closing(prefetch(sharp(up, prefetch(times), job, first=first, begin=begin))) as ready:
+    with closing(prefetch(times)) as decoded, closing(prefetch(sharp(up, decoded, job, first=first, begin=begin))) as ready:
         for frame in ready:
             if total == 1 and not several:
                 journal.remove()
@@ -307,11 +323,7 @@ def render_pictures(job: Job, reader: AnyReader, up: Upscaler, progress: Progres
     if total == 0:
         journal.remove()
         raise InputError(f"{job.source}: no frame in the span that was asked for")
-    if several and "%" not in Path(job.target).name:
-        Path(job.target).mkdir(exist_ok=True)
-    for n in range(total):
-        os.replace(journal.picture(n, suffix), sequence_name(job.target, files, n, suffix) if several else job.target)
-    journal.remove()
+    journal.finish(total)
     return total
 
 
@@ -335,7 +347,8 @@ class Journal:
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self.path, self.identity = path, json.loads(json.dumps(identity))
-        self.complete = False
+        self.finished: int | None = None  # how many segments or pictures there are, once all are
+        self._handle: IO[str] | None = None
 
     def segment(self, first: int) -> Path:
         """Where the segment that begins at frame `first` is kept."""
@@ -348,14 +361,13 @@ class Journal:
     def open(self, say: Callable[[str], None]) -> list[Segment]:
         """Segments that are whole and in a row from frame 0; the journal of another job is thrown away, with the reason."""
         plan = self.path / "plan.json"
-        if self.path.exists():
-            why = self._differs(plan)
-            if why:
-                say(f"starting over: {why}")
-                shutil.rmtree(self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            known = self.path.exists()
+            self.path.mkdir(exist_ok=True)
             self._lock()
+            if known and (why := self._differs(plan)):
+                say(f"starting over: {why}")
+                self._empty()
             if not plan.exists():
                 write_whole(plan, json.dumps(self.identity, indent=1))
         except OSError as e:
@@ -365,7 +377,8 @@ class Journal:
         while (segment := read_segment(self.segment(count))) is not None:
             found.append(segment)
             count += len(segment.times)
-        self.complete = (self.path / "complete").exists()
+        told = self.path / "complete"
+        self.finished = int(told.read_text()) if told.exists() else None
         return found
 
     def _lock(self) -> None:
@@ -377,8 +390,14 @@ class Journal:
         self._handle = open(self.path / "lock", "w")
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise OutputError(f"another misr is writing this output ({self.path}); wait for it, or give another name") from None
+
+    def _empty(self) -> None:
+        """Forget what another job left; the plan goes first, so that a crash in between cannot mix the two."""
+        for file in [self.path / "plan.json", *self.path.iterdir()]:
+            if file.name != "lock":
+                file.unlink(missing_ok=True)
 
     def _differs(self, plan: Path) -> str:
         try:
@@ -388,9 +407,14 @@ class Journal:
         changed = sorted(k for k in {*old, *self.identity} if old.get(k) != self.identity.get(k))
         return f"{', '.join(changed)} changed since the interrupted run" if changed else ""
 
-    def finish(self, segments: int) -> None:
-        """Every segment is there; what is left is to join them."""
-        write_whole(self.path / "complete", str(segments))
+    def finish(self, count: int) -> None:
+        """Every segment or picture is there; what is left is to join or to move them."""
+        write_whole(self.path / "complete", str(count))
+
+    def close(self) -> None:
+        """Let another run have the output."""
+        if self._handle:
+            self._handle.close()
 
     def remove(self) -> None:
         """The output stands; the journal has done its work."""
@@ -405,8 +429,13 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def signature(path: str) -> dict[str, Any]:
-    """What tells a changed source: size, time of change, and a hash of both ends."""
+    """What tells a changed source: size, time of change, and a hash of both ends; of a sequence, names, sizes and times."""
+    if path != "-" and is_sequence(path):
+        files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in numbered(path)]
+        return {"files": len(files), "changes": hashlib.sha256(repr(files).encode()).hexdigest()}
     p = Path(path)
+    if not p.is_file():
+        return {}
     stat = p.stat()
     with open(p, "rb") as f:
         head = f.read(1 << 16)

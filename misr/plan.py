@@ -15,10 +15,10 @@ from misr import __version__
 from misr.errors import InputError, OutputError
 from misr.io.encoder import Encoder, Encoding, encodes_odd, plan_encoding
 from misr.io.output import Output, Span
-from misr.io.pictures import PICTURE_CODEC, AnimationReader, SequenceReader, is_picture, is_sequence, picture_suffix
+from misr.io.pictures import PICTURE_CODEC, AnimationReader, SequenceReader, is_picture, is_sequence, numbered, picture_suffix
 from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader, open_input
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
-from misr.pipeline import AnyReader, Job, Progress, run, signature
+from misr.pipeline import AnyReader, Job, Progress, journal_path, run, signature
 from misr.upscaler import Precision, Upscaler
 from misr.zoo import card, choose
 
@@ -117,12 +117,15 @@ def check_target(source: str, target: str, overwrite: bool) -> None:
     if target == "-":
         return
     path = Path(target)
-    if source != "-" and Path(source).exists() and path.exists() and path.samefile(source):
-        raise OutputError(f"{target} is the input itself; give the output another name")
-    if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
-        raise OutputError(f"{target} exists; -y overwrites it")
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent}: no such folder; make it first")
+    there = numbered(target) if is_sequence(target) else []
+    same = source != "-" and Path(source).exists() and path.exists() and path.samefile(source)
+    if same or (there and source != "-" and is_sequence(source) and {*there} & {*numbered(source)}):
+        raise OutputError(f"{target} is the input itself; give the output another name")
+    exists = bool(there) if "%" in path.name else path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    if exists and not overwrite and not (there and (journal_path(target) / "complete").exists()):  # stopped while moving pictures
+        raise OutputError(f"{target} exists; -y overwrites it")
 
 
 def is_sequence_target(target: str) -> bool:
@@ -242,7 +245,7 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
     told = asdict(job.encoding)
     return {
         "misr": __version__,
-        "source": {"path": str(Path(job.source).resolve())} | (signature(job.source) if Path(job.source).is_file() else {}),
+        "source": {"path": str(Path(job.source).resolve())} | signature(job.source),
         "model": {"name": up.card.name, "sha256": up.card.sha256, "scale": up.card.scale},
         "precision": up.precision, "device": up.device.type, "strength": up.strength,
         "encoding": {k: str(v) for k, v in told.items() if k != "notes"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 import typer
@@ -13,6 +14,7 @@ from misr.cli import bench, upscale
 app = typer.Typer(name="misr", add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Multi-frame super-resolution: a clip in, the same clip out, sharper.")
 app.command("upscale", context_settings={"ignore_unknown_options": False})(upscale.upscale)
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 def show_version(wanted: bool) -> None:
@@ -38,9 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in args
     try:
         app(args=args, prog_name="misr")
-    except KeyboardInterrupt:
-        print("misr: interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as e:
+        if e.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt, without a word
+            print("misr: interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        raise
     except Exception as e:
         if debug or not isinstance(e, (misr.MisrError, OSError, MemoryError)):
             raise
@@ -60,7 +63,10 @@ def split_extra(args: list[str]) -> tuple[list[str], list[str]]:
 def unknown_option(args: list[str]) -> str:
     """A complaint about an option no command has; click would take -xyz for -x -y -z."""
     command: Any = typer.main.get_command(app)
-    if args and args[0] in getattr(command, "commands", {}):
+    if args and not args[0].startswith("-"):
+        if args[0] not in command.commands:
+            near = get_close_matches(args[0], command.commands, 1) or ["upscale"]
+            return f"no command {args[0]!r}; did you mean `misr {near[0]}`? `misr --help` lists all"
         command, args = command.commands[args[0]], args[1:]
     takes_value = {name: not getattr(p, "is_flag", False) for p in command.params for name in (*p.opts, *p.secondary_opts)
                    if name.startswith("-")}
@@ -74,8 +80,8 @@ def unknown_option(args: list[str]) -> str:
         if not arg.startswith("-") or arg == "-":
             continue
         if name not in known:
-            near = sorted(known, key=lambda k: (not k.startswith(name[:3]), k))[:3]
-            return f"unknown option {name}; near it are {', '.join(near)} (encoder options go after `--`)"
+            near = get_close_matches(name, sorted(known), 3, 0.5) or ["--help"]
+            return f"unknown option {name}; did you mean {' or '.join(near)}? Encoder options go after `--`"
         skip = takes_value.get(name, False) and "=" not in arg
     return ""
 

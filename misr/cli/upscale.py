@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 EXTRA: list[str] = []  # what stood after `--`, put there by main()
 
-Text, Flag = str | None, bool
+Text = str | None
+Flag = bool
 
 
 def upscale(
@@ -86,6 +87,8 @@ def upscale(
 def work_through(sources: list[str], target: str, wanted: Settings, progress: str, dry_run: bool, *, skip: bool) -> None:
     """One input, or a batch: several inputs or a folder of clips into a folder; failures are told at the end."""
     pairs = batch_of(sources, target)
+    if pairs[0][1] != target and not dry_run:
+        Path(target).mkdir(parents=True, exist_ok=True)
     failed = []
     for source, out in pairs:
         if skip and out != "-" and Path(out).exists():
@@ -95,7 +98,7 @@ def work_through(sources: list[str], target: str, wanted: Settings, progress: st
             continue
         try:
             one(source, out, wanted, progress, dry_run)
-        except MisrError as e:
+        except (MisrError, OSError) as e:
             if len(pairs) == 1:
                 raise
             failed.append(f"{source}: {e}")
@@ -107,8 +110,8 @@ def work_through(sources: list[str], target: str, wanted: Settings, progress: st
 def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool) -> None:
     """Plan and run one clip."""
     from misr.cli.progress import Meter
-    from misr.plan import describe, outcome, plan
     from misr.pipeline import run
+    from misr.plan import describe, outcome, plan
 
     job, reader, up = plan(source, target, wanted)
     try:
@@ -133,14 +136,16 @@ def batch_of(sources: list[str], target: str) -> list[tuple[str, str]]:
     """Pairs of input and output. A folder holding clips is a batch; a folder holding pictures is a sequence."""
     from misr.io.reader import clips_in
 
-    clips = [(c, Path(c).parent) for s in sources for c in (clips_in(s) or [s])]
-    if len(clips) == 1 and not (clips_in(sources[0])):
-        return [(clips[0][0], target)]
+    clips = [c for s in sources for c in (clips_in(s) or [s])]
+    if len(clips) == 1 and not clips_in(sources[0]):
+        return [(clips[0], target)]
     folder = Path(target)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{target}: several inputs need a folder to go to")
-    folder.mkdir(parents=True, exist_ok=True)
-    return [(c, str(folder / Path(c).name)) for c, _ in clips]
+    names = [Path(c).name for c in clips]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{target} cannot hold two outputs named {twice[0]}; upscale them one by one")
+    return [(c, str(folder / name)) for c, name in zip(clips, names, strict=True)]
 
 
 def say(line: str) -> None:

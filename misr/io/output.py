@@ -17,6 +17,7 @@ from misr.io.streams import ATTACHES, KEEPS_ROTATION, StreamPlan, codec_name, ke
 
 STANDARD_TAGS = {"title", "artist", "album", "album_artist", "comment", "genre", "date", "copyright", "description", "synopsis", "track",
                  "composer", "show", "episode_id", "network", "lyrics", "encoder", "language", "location", "timecode"}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Output:
         try:
             self._container.mux(packet)
         except (av.error.FFmpegError, OSError, ValueError) as e:
-            raise OutputError(f"writing failed ({reason(e)}); what was rendered is kept, run the same command again") from e
+            raise OutputError(f"writing failed ({reason(e)}); free some space and run the same command again") from e
 
     def close(self) -> None:
         """Write what is left of the other streams, and the trailer."""
@@ -196,6 +197,8 @@ class _Audio(_Copy):
             raise OutputError(f"audio stream {stream.index} cannot become {codec}; leave -c:a out or write .mkv")
         rate = source.sample_rate if not rates or source.sample_rate in rates else min(rates, key=lambda r: abs(r - source.sample_rate))
         formats = [f.name for f in encoder.audio_formats or []]
+        if source.layout.name.endswith("channels"):  # PCM in MKV does not say which; the usual ones, as ffmpeg guesses
+            source.layout = LAYOUTS.get(source.layout.nb_channels, source.layout.name)
         self.stream = out.add_stream(codec, rate=rate)
         context = self.stream.codec_context
         context.layout = source.layout.name
