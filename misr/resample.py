@@ -53,22 +53,33 @@ def matrix(n_in: int, n_out: int, scale: float, kernel: Kernel = "bicubic", shif
 
 
 @lru_cache(maxsize=64)
-def phase_kernel(scale: int, kernel: Kernel = "bicubic", shift: tuple[float, float] = (0.0, 0.0), cell: int = 1) -> Tensor:
-    """A convolution (r^2, 1, k, k) of stride `cell`, r = cell * scale, whose channel dy * r + dx is output sample (dx, dy) of
-    every cell of cell x cell input samples."""
-    reach = int(ceil(RADIUS[kernel] + max(abs(shift[0]), abs(shift[1])) + 0.5))
+def phase_kernel(
+    scale: int, kernel: Kernel = "bicubic", shift: tuple[float, float] = (0.0, 0.0), cell: int = 1
+) -> Tensor:
+    """A convolution (r^2, 1, k, k) of stride `cell`, r = cell * scale, k - cell even.
+
+    Channel dy * r + dx is output sample (dx, dy) of every cell of cell x cell input samples.
+    """
+    reach = ceil(RADIUS[kernel] + max(abs(shift[0]), abs(shift[1])) + 0.5)
     n = 2 * reach + cell
-    across, down = (matrix(n, n * scale, scale, kernel, s)[reach * scale:(reach + cell) * scale] for s in shift)
-    return torch.einsum("yi,xj->yxij", down, across).reshape((cell * scale) ** 2, 1, n, n).contiguous()
+    across, down = (matrix(n, n * scale, scale, kernel, s)[reach * scale : (reach + cell) * scale] for s in shift)
+    weight = torch.einsum("yi,xj->yxij", down, across).reshape((cell * scale) ** 2, 1, n, n)
+    while not any(side.any() for side in (weight[..., 0, :], weight[..., -1, :], weight[..., 0], weight[..., -1])):
+        weight = weight[..., 1:-1, 1:-1]
+    return weight.contiguous()
 
 
-def phases(planes: Tensor, scale: int, kernel: Kernel = "bicubic", shift: tuple[float, float] = (0.0, 0.0), *,
-           cell: int = 1) -> Tensor:
-    """Enlarge (n, 1, h, w) by an integer, left unshuffled: (n, r^2, h / cell, w / cell) for F.pixel_shuffle by r = cell * scale."""
+def phases(
+    planes: Tensor, scale: int, kernel: Kernel = "bicubic", shift: tuple[float, float] = (0.0, 0.0), *, cell: int = 1
+) -> Tensor:
+    """Enlarge (n, 1, h, w) by an integer, left unshuffled: (n, r^2, h / cell, w / cell), r = cell * scale, channels last."""
     weight = phase_kernel(scale, kernel, shift, cell).to(planes.device, planes.dtype)
     reach = (weight.shape[-1] - cell) // 2
+    x = F.pad(planes, (reach, reach, reach, reach), mode="replicate")
+    n, _, h, w = x.shape
+    x = x.contiguous().as_strided(x.shape, (h * w, 1, w, 1))  # one channel, said to be last: the output comes so for free
     with torch.autocast(planes.device.type, enabled=False):  # a base image keeps all its bits under a half-precision net
-        return F.conv2d(F.pad(planes, (reach, reach, reach, reach), mode="replicate"), weight, stride=cell)
+        return F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), stride=cell)
 
 
 def resample(planes: Tensor, size: tuple[int, int], scale: tuple[float, float] | None = None, *,

@@ -4,7 +4,6 @@ Sub-pixel convolution after ESPCN (Shi et al., CVPR 2016). x2 works on cells of 
 Branches that collapse after training (RepVGG, ECBSR) were tried and removed: see misr.train.soap for what helps more.
 """
 
-from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -12,21 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from misr.resample import phase_kernel
-
-
-@lru_cache(maxsize=8)
-def cell_kernel(scale: int, cell: int) -> Tensor:
-    """Bicubic as a convolution of stride `cell`: ((cell*s)^2, 1, k, k), channels in pixel shuffle order of a cell."""
-    per_pixel = phase_kernel(scale)
-    while not per_pixel[..., 0, :].any() and not per_pixel[..., :, 0].any():
-        per_pixel = per_pixel[..., 1:-1, 1:-1]  # rows and columns of zeros, on both sides alike
-    n = per_pixel.shape[-1]
-    out = per_pixel.new_zeros(cell, scale, cell, scale, n + cell - 1, n + cell - 1)
-    for y in range(cell):
-        for x in range(cell):
-            out[y, :, x, :, y:y + n, x:x + n] = per_pixel.view(scale, scale, n, n)
-    return out.flatten(0, 3).unsqueeze(1).contiguous()
+from misr.resample import phases
 
 
 class Fast(nn.Module):
@@ -50,16 +35,12 @@ class Fast(nn.Module):
 
     def base(self, x: Tensor) -> Tensor:
         """The bicubic enlargement of planes (n, 1, h, w), laid out as `detail`; float32, as 8 bits show bf16."""
-        weight = cell_kernel(self.scale, self.cell).to(x.device)
-        reach = (weight.shape[-1] - self.cell) // 2
-        with torch.autocast(x.device.type, enabled=False):
-            padded = F.pad(x.float(), (reach,) * 4, mode="replicate")
-            return F.conv2d(padded, weight, stride=self.cell).contiguous(memory_format=torch.channels_last)
+        return phases(x.float(), self.scale, cell=self.cell)
 
     def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """Sharp centres before the shuffle, float32 (b, n, (cell*s)^2, h/cell, w/cell); h, w multiples of the cell."""
         x = rearrange(views[:, centres.start:centres.stop], "b n 1 h w -> (b n) 1 h w")
-        return rearrange(self.base(x) + self.detail(x), "(b n) p h w -> b n p h w", b=views.shape[0])
+        return rearrange(self.base(x).add_(self.detail(x)), "(b n) p h w -> b n p h w", b=views.shape[0])
 
     def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """Sharp centres (b, n, 1, s*h, s*w); h and w multiples of the cell."""
