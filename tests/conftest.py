@@ -1,0 +1,41 @@
+"""What all tests share: two threads, and skips that are counted and can be turned into failures.
+
+    @pytest.mark.gpu           skipped where torch sees no CUDA device; MISR_REQUIRE_GPU=1 makes that a failure
+    @pytest.mark.shared_data   skipped where the data beside the checkout is absent; MISR_REQUIRE_DATA=1 likewise.
+                               The fixture `shared_data` is its path, and marks the test by being asked for
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of test material that is too large, or not ours, to be in the repository."""
+    return DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("shared_data")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needs = [
+        ("shared_data", DATA.is_dir(), "MISR_REQUIRE_DATA", "no ../shared/data beside the checkout"),
+        ("gpu", torch.cuda.is_available(), "MISR_REQUIRE_GPU", "torch sees no CUDA device"),
+    ]
+    for marker, there, switch, why in needs:
+        if item.get_closest_marker(marker) and not there:
+            if os.environ.get(switch, "0") not in ("", "0"):
+                pytest.fail(f"{why}, and {switch} is set", pytrace=False)
+            pytest.skip(why)
