@@ -1,7 +1,7 @@
 """Windows: T views of one scene, which of them are real, and which get a sharp picture.
 
-Chunks lie on a fixed grid of frame numbers, a cut splits the chunk it falls in, and what lies beyond a clip's end or a cut is
-padding with valid = 0. So a window depends only on frame numbers and cuts, never on where a host began to read.
+Chunks lie on a fixed grid of frame numbers, a cut splits the chunk it falls in, and what lies beyond a clip's end or a
+cut is padding with valid = 0. So a window depends only on frame numbers and cuts, never on where a host began to read.
 """
 
 from dataclasses import dataclass
@@ -71,9 +71,9 @@ class Sliding:
         have = self._kept_from + len(self._kept)
         real = [self._shot <= n < have and start - self.before <= n < stop + self.after for n in numbers]
         blank = torch.zeros_like(self._kept[0])
-        views = torch.stack([self._kept[n - self._kept_from] if r else blank for n, r in zip(numbers, real, strict=True)])
-        valid = torch.tensor(real, dtype=views.dtype, device=views.device).reshape(-1, 1, 1, 1)
-        return Window(views, valid, range(start - numbers[0], stop - numbers[0]))
+        views = [self._kept[n - self._kept_from] if r else blank for n, r in zip(numbers, real, strict=True)]
+        valid = torch.tensor(real, dtype=blank.dtype, device=blank.device).reshape(-1, 1, 1, 1)
+        return Window(torch.stack(views), valid, range(start - numbers[0], stop - numbers[0]))
 
     def _forget(self) -> None:
         """Let go of views no window will want, also while waiting for `begin` and past `end`."""

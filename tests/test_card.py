@@ -6,8 +6,8 @@ import pytest
 from misr.card import ModelCard
 from misr.errors import ModelError
 
-CARD = ModelCard("test-x2", "fast", 2, {"width": 16}, before=1, emit=4, after=2, multiple=2, halo=14, precisions=("fp32", "bf16"),
-                 light=True, note="größer", scores={"set5_psnr_db": 37.0})
+CARD = ModelCard("test-x2", "fast", 2, {"width": 16}, before=1, emit=4, after=2, multiple=2, halo=14,
+                 precisions=("fp32", "bf16"), light=True, note="größer", scores={"set5_psnr_db": 37.0})
 
 
 def test_a_card_comes_back_as_it_was_written(tmp_path):
