@@ -1,9 +1,9 @@
 """Where one shot ends and the next begins, from cheap statistics of two luma planes.
 
-Questions to two thumbnails, three of them blind to gain and offset, so that a flash or a fade is not a cut: how much differs
-once the pictures are laid over each other (pans, shake), do the four quarters of one turn up in the other (objects that
-move apart), do edges point the same way (flashes that clip); and is there as much of every brightness (all moves at once).
-The weights are a logistic fit to clips that scripts/measure_cuts makes of training data.
+Four questions to two thumbnails, all blind to gain and offset, so that a flash or a fade is not a cut: how much differs
+once the pictures are laid over each other (pans, shake), do the quarters of one turn up in the other (things that move
+apart), do edges point the same way (flashes that clip), is there as much of every brightness (all moves at once). The
+weights are a logistic fit to clips that scripts/measure_cuts makes of training data.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ ROWS, COLUMNS = 32, 48  # of a thumbnail
 SAMPLES = 4  # taken per cell and axis; more costs memory traffic and finds nothing more
 FLAT = 0.01  # contrast below which a picture counts as having none, white = 1
 EDGE = 0.02  # gradient per cell at which an edge counts half
+PLAIN = 0.002  # contrast of black with its noise: there is nothing to compare
+RICH = 0.05  # contrast that no fade reaches in its first step from black, and most pictures have
+SMOOTH = 9  # cells over which light and shade are taken out, as any two skies agree in them
 SAME = 0.3  # normalised difference at which two pictures are one scene without further questions
 DARK = 0.006  # mean difference, white = 1, that is never a cut: 1.5 code values of 255
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signature:
-    """What is_cut remembers of a frame: thumbnail (32, 48), white = 1; its gradients (2, 31, 47), softly of unit length."""
+    """What is_cut remembers of a frame: thumbnail (32, 48), white = 1; its gradients (2, 31, 47), about unit length."""
 
     size: tuple[int, int]
     thumbnail: Array
@@ -58,6 +61,9 @@ def is_cut_between(a: Signature, b: Signature) -> bool:
     top, bottom, left, right = live(a.thumbnail, b.thumbnail)
     here = slice(top, bottom), slice(left, right)
     p, q = a.thumbnail[here], b.thumbnail[here]
+    plainer, richer = sorted((float(p.std()), float(q.std())))
+    if plainer < PLAIN:
+        return richer > RICH
     if np.abs(p - q).mean() < DARK or difference(p, q) < SAME:
         return False
     return score(p, q, *(s.edges[:, top:bottom - 1, left:right - 1] for s in (a, b))) > 0
@@ -65,8 +71,9 @@ def is_cut_between(a: Signature, b: Signature) -> bool:
 
 def score(p: Array, q: Array, edges_p: Array, edges_q: Array) -> float:
     """Above 0: a cut."""
-    return (6.5 * aligned_difference(p, q) + 25.0 * level_shift(p, q) - 11.6 * agreement(edges_p, edges_q)
-            - 14.8 * quarters_found(p, q) + 5.2)
+    histograms = difference(np.sort(p, axis=None), np.sort(q, axis=None))
+    return (5.3 * aligned_difference(p, q) + 9.4 * histograms - 5.7 * agreement(edges_p, edges_q)
+            - 20.8 * quarters_found(p, q) + 5.7)
 
 
 def live(p: Array, q: Array) -> tuple[int, int, int, int]:
@@ -77,14 +84,21 @@ def live(p: Array, q: Array) -> tuple[int, int, int, int]:
         busy = np.flatnonzero(both.max(axis) - both.min(axis) > 2 * FLAT)
         n = p.shape[1 - axis]
         first, last = (int(busy[0]), int(busy[-1]) + 1) if busy.size else (0, n)
+        first, last = first + (first > 0), last - (last < n)  # the next cell is bar in part
         spans += [first, last] if last - first >= n // 2 else [0, n]
     return spans[0], spans[1], spans[2], spans[3]
 
 
 def difference(p: Array, q: Array) -> float:
-    """Mean absolute difference of two pictures at mean 0 and contrast 1: 0 for the same, about 1.1 for strangers."""
-    p, q = p - p.mean(), q - q.mean()
-    return float(np.abs(p / (p.std() + FLAT) - q / (q.std() + FLAT)).mean())
+    """Mean absolute difference of two arrays at mean 0 and contrast 1: 0 for the same, about 1.1 for strangers."""
+    p, q = normal(p), normal(q)
+    return cv2.norm(p, q, cv2.NORM_L1) / p.size
+
+
+def normal(p: Array) -> Array:
+    """The picture at mean 0 and contrast 1, less where it has next to none."""
+    p = p - p.mean()
+    return p / np.float32(np.sqrt(np.vdot(p, p) / p.size) + FLAT)
 
 
 def aligned_difference(p: Array, q: Array) -> float:
@@ -102,8 +116,9 @@ def aligned_difference(p: Array, q: Array) -> float:
 
 
 def quarters_found(p: Array, q: Array) -> float:
-    """Mean correlation, up to 1, with which the quarters of one are found near their place in the other; the better way."""
+    """Mean correlation, up to 1, with which the detail of one's quarters is found near its place in the other; better way."""
     h, w = p.shape[0] // 2, p.shape[1] // 2
+    p, q = (x - cv2.blur(x, (SMOOTH, SMOOTH), borderType=cv2.BORDER_REPLICATE) for x in (p, q))
     places = [(y, x) for y in (0, h) for x in (0, w)]
     return max(float(np.mean([found_near(one, other, y, x) for y, x in places])) for one, other in ((p, q), (q, p)))
 
@@ -112,15 +127,10 @@ def found_near(one: Array, other: Array, y: int, x: int) -> float:
     """Best correlation of the quarter of one at (y, x) within a quarter's height and width around."""
     h, w = one.shape[0] // 2, one.shape[1] // 2
     part = np.ascontiguousarray(one[y + 2:y + h - 2, x + 2:x + w - 2])
-    if part.min() == part.max():
+    if part.max() - part.min() < 1e-5:
         return 1.0  # a plain sky is found anywhere
-    near = np.ascontiguousarray(other[max(0, y + 2 - h // 2):y + h - 2 + h // 2, max(0, x + 2 - w // 2):x + w - 2 + w // 2])
-    return float(cv2.matchTemplate(near, part, cv2.TM_CCOEFF_NORMED).max())
-
-
-def level_shift(p: Array, q: Array) -> float:
-    """How far, white = 1, brightness must be moved to turn one picture's histogram into the other's."""
-    return float(np.abs(np.sort(p, axis=None) - np.sort(q, axis=None)).mean())
+    near = other[max(0, y + 2 - h // 2):y + h - 2 + h // 2, max(0, x + 2 - w // 2):x + w - 2 + w // 2]
+    return float(cv2.matchTemplate(np.ascontiguousarray(near), part, cv2.TM_CCOEFF_NORMED).max())
 
 
 def agreement(p: Array, q: Array) -> float:
