@@ -23,7 +23,7 @@ def seen(window: Window) -> tuple[list[int], list[int]]:
     return numbers, numbers[window.centres.start:window.centres.stop]
 
 
-def clips(count: int = 60) -> list[tuple[tuple[int, int, int], int, set[int]]]:
+def clips(count: int = 30) -> list[tuple[tuple[int, int, int], int, set[int]]]:
     rng = random.Random(3)
     return [(rng.choice(SHAPES), length, set(rng.sample(range(1, length + 1), rng.randint(0, length // 4))))
             for length in (rng.randint(1, 40) for _ in range(count))]
