@@ -1,0 +1,82 @@
+"""`misr doctor`: what this machine has and what misr would use of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+
+NAME_WIDTH = 22  # characters
+CONTAINERS = (("mkv", "matroska"), ("mp4", "mp4"), ("mov", "mov"), ("webm", "webm"))
+
+
+def doctor() -> None:
+    """Versions, devices, encoders tried on a frame, and the defaults that follow; a line each: name, value."""
+    for section in (software, devices, encoders, defaults):
+        for name, value in section():
+            print(f"{name:{NAME_WIDTH}}{value}", flush=True)
+
+
+def software() -> Iterator[tuple[str, str]]:
+    """misr and what it stands on."""
+    import cv2
+    import torch
+
+    import misr
+    from misr.io.probe import versions
+
+    yield "misr", misr.__version__
+    yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield "torch", torch.__version__
+    have = versions()
+    yield "PyAV", f"{have['PyAV']} (libavcodec {have.get('libavcodec', 'unknown')})"
+    yield "OpenCV", cv2.__version__
+
+
+def devices() -> Iterator[tuple[str, str]]:
+    """What nets can run on, and in which precisions it is fast."""
+    import torch
+
+    from misr.upscaler import fast_bf16
+
+    yield "CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} used by torch, {torch.backends.cpu.get_cpu_capability()}"
+    names = {"AVX512-BF16": "_is_avx512_bf16_supported", "AMX": "_is_amx_tile_supported"}
+    have = [name for name, check in names.items() if getattr(torch.cpu, check, bool)()]
+    fast = fast_bf16(torch.device("cpu"))
+    yield "CPU bf16", f"fast ({', '.join(have)})" if fast else "emulated and slow here: fp32 is used"
+    for n in range(torch.cuda.device_count()):
+        it = torch.cuda.get_device_properties(n)
+        bf16 = "bf16" if fast_bf16(torch.device("cuda", n)) else "no bf16"
+        yield f"cuda:{n}", f"{it.name}, {it.total_memory / 2**30:.0f} GiB, compute {it.major}.{it.minor}, {bf16}"
+    if not torch.cuda.is_available():
+        yield "CUDA", "none" if torch.version.cuda else "none (this torch is built without it)"
+
+
+def encoders() -> Iterator[tuple[str, str]]:
+    """Each encoder, tried."""
+    from misr.io import probe
+
+    for name, fault in probe.encoders(probe.SOFTWARE).items():
+        yield name, fault or "works"
+    found = probe.encoders(probe.HARDWARE)
+    for name, fault in found.items():
+        if not fault:
+            yield name, "works (hardware)"
+    if all(found.values()):
+        yield "hardware encoders", "none works"
+    yield "hardware decoding", f"built for {', '.join(probe.hardware_decoders()) or 'nothing'}; not used"
+
+
+def defaults() -> Iterator[tuple[str, str]]:
+    """What `misr upscale IN OUT` would use."""
+    from misr.io.probe import usual_encoder
+    from misr.upscaler import pick_precision
+    from misr.zoo import best_device, card, choose, shelf
+
+    device, name = best_device(), choose(None)
+    model = card(name)
+    yield "models", str(shelf())
+    yield "default model", f"{name} on {device} in {pick_precision('auto', model, device)}"
+    for suffix, container in CONTAINERS:
+        plain, deep = usual_encoder(container), usual_encoder(container, 10)
+        yield f"default for .{suffix}", plain if plain == deep else f"{plain}, 10 bit {deep}"
