@@ -34,6 +34,7 @@ class Meter:
         """Frames finished so far, of how many."""
         if self.first is None:
             self.first = done - 1
+            self.last = 0.0  # the first frame is told at once
             if self.bar is not None:
                 self.bar.update(self.first)
         if self.bar is not None:
