@@ -2,7 +2,7 @@
 
 beside.py CLIP UPSCALED PICTURE.png
 
-Takes the frame nearest the middle, and of it the square with most fine detail, shown at twice the upscaled clip's size.
+Takes the frame a fifth into the clip, and of it the square with most fine detail, shown at twice the upscaled clip's size.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def captioned(crop: np.ndarray, caption: str) -> np.ndarray:
 
 def main(clip: str, upscaled: str, target: str) -> None:
     """Write the picture."""
-    number = count(upscaled) // 2
+    number = count(upscaled) // 5
     sharp, plain = frame_at(upscaled, number), frame_at(clip, number)
     h, w = sharp.shape[:2]
     plain = cv2.resize(plain, (w, h), interpolation=cv2.INTER_CUBIC)
