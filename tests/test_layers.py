@@ -95,6 +95,15 @@ def test_every_room_has_a_place():
     assert {name.split(".")[1] for name, _ in modules()} <= set(PLACE)
 
 
+def test_the_readme_draws_the_same_direction():
+    text = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    drawn = " ".join(line for line in text.splitlines() if line.startswith("    ") and ("errors ->" in line or "-> cli" in line))
+    rows = [set(row.replace(",", " ").split()) for row in drawn.split("->")]
+    here = {name.split(".")[1] for name, _ in modules()}
+    assert rows == [row & here for row in LAYERS if row & here]
+    assert [room for room in here if f"| `{room}.py` |" not in text and f"| `{room}/` |" not in text] == []
+
+
 @pytest.mark.parametrize(("module", "source"), [
     ("misr.errors", "import misr.frame"),
     ("misr.frame", "from misr.resample import resample"),

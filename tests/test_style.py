@@ -61,11 +61,12 @@ def test_models_stay_small():
 
 
 def test_files_stay_readable():
-    lengths = {str(path): text.count("\n") for path, text in texts() if path.suffix == ".py"}
-    long = sorted(f"{n} {path}" for path, n in lengths.items() if LONG < n <= TOO_LONG)
+    """Code fails beyond TOO_LONG; tests, being lists of claims, only warn."""
+    lengths = {path: text.count("\n") for path, text in texts() if path.suffix == ".py"}
+    long = sorted(f"{n} {path}" for path, n in lengths.items() if n > LONG)
     if long:
         warnings.warn(f"over {LONG} lines, split when next touched: {', '.join(long)}", stacklevel=1)
-    assert [f"{n} {path}" for path, n in lengths.items() if n > TOO_LONG] == []
+    assert [f"{n} {path}" for path, n in lengths.items() if n > TOO_LONG and path.parts[0] != "tests"] == []
 
 
 def test_files_are_named_for_an_idea():
