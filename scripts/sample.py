@@ -148,7 +148,7 @@ def render(path: Path) -> None:
         scene = poster()
         for n in range(FRAMES):
             frame = av.VideoFrame.from_ndarray(picture(scene, n), format="rgb24").reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC")
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC", threads=1)
             frame.pts, frame.time_base = n, Fraction(1, RATE)
             frame.colorspace = frame.color_primaries = frame.color_trc = frame.color_range = 1
             out.mux(video.encode(frame))

@@ -92,7 +92,8 @@ def frame(n: int, pix_fmt: str = "yuv420p", width: int = 96, height: int = 64, *
     form = av.VideoFormat(pix_fmt, width, height)
     planar = len({c.plane for c in form.components}) == len(form.components)
     if form.is_rgb or not planar or any(c.bits > 16 for c in form.components):
-        return rgb_frame(n, width, height, alpha=any(c.is_alpha for c in form.components)).reformat(format=pix_fmt)
+        shown = rgb_frame(n, width, height, alpha=any(c.is_alpha for c in form.components))
+        return shown.reformat(format=pix_fmt, threads=1)  # more threads: now and then a few pixels go missing (PyAV 18.1)
     out = av.VideoFrame(width, height, pix_fmt)
     full = full or pix_fmt.startswith("yuvj")
     light = luma(n, width, height, interlaced=interlaced)
