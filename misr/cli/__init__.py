@@ -9,11 +9,12 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, upscale
+from misr.cli import bench, doctor, models, upscale
 
 app = typer.Typer(name="misr", add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Multi-frame super-resolution: a clip in, the same clip out, sharper.")
-app.command("upscale", context_settings={"ignore_unknown_options": False})(upscale.upscale)
+for name, command in (("upscale", upscale.upscale), ("models", models.models), ("doctor", doctor.doctor), ("bench", bench.bench)):
+    app.command(name)(command)
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
@@ -22,7 +23,6 @@ def show_version(wanted: bool) -> None:
     if wanted:
         print(f"misr {misr.__version__}")
         raise typer.Exit()
-app.command("bench")(bench.bench)
 
 
 @app.callback()
