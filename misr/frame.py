@@ -48,7 +48,7 @@ class Color:
         return (1 if self.model == "gray" else 3) + self.alpha
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no one truth value; a frame is itself
 class Frame:
     """One picture of a clip.
 

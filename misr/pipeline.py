@@ -16,7 +16,7 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -50,7 +50,7 @@ AnyReader = Reader | SequenceReader | AnimationReader
 Progress = Callable[[int, int], None]  # frames done, frames expected (0: unknown)
 
 
-def prefetch(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T]:
     """The items, made ahead in a thread of their own, at most `depth` waiting. The one place that makes threads.
 
     An error in the thread is raised here; closing the iterator stops the thread and waits for it.
@@ -131,7 +131,8 @@ class Job:
     def resumable(self) -> bool:
         """Files can be; pipes, animations and VP9 with alpha (whose packets carry a second picture) cannot."""
         alpha = self.encoding.color.alpha and self.encoding.codec.startswith("libvpx")
-        return "-" not in (self.source, self.target) and self.fmt not in ("gif", "apng", "webp") and not alpha
+        pointers = self.encoding.codec == "wrapped_avframe"  # its packets are addresses of frames
+        return "-" not in (self.source, self.target) and self.fmt not in ("gif", "apng", "webp") and not alpha and not pointers
 
 
 def run(job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None = None, say: Callable[[str], None] = print) -> int:

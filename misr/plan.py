@@ -72,7 +72,8 @@ class Result:
 def upscale(source: str | Path, target: str | Path, settings: Settings | None = None, *, model: str | None = None,
             scale: float | None = None, progress: Progress | None = None, say: Callable[[str], None] | None = None) -> Result:
     """The whole main job: source (clip, picture, sequence, "-") upscaled into target; model and scale win over settings."""
-    wanted = replace(settings or Settings(), **{k: v for k, v in (("model", model), ("scale", scale)) if v is not None})
+    wanted = settings or Settings()
+    wanted = replace(wanted, model=model or wanted.model, scale=scale or wanted.scale)
     job, reader, up = plan(str(source), str(target), wanted)
     try:
         frames = run(job, reader, up, progress=progress, say=say or (lambda line: None))

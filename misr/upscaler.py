@@ -81,7 +81,7 @@ class Upscaler:
             self.device = torch.device(device) if device else best_device()
             if self.device.type == "cuda" and not torch.cuda.is_available():
                 raise RuntimeError("no CUDA device here")
-            self.net = net.to(self.device, memory_format=torch.channels_last).eval()
+            self.net = net.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         except RuntimeError as e:
             raise ModelError(f"device {device!r} cannot be used ({str(e).splitlines()[0]}); `misr doctor` lists what can") from None
         if not 0 <= strength <= 1:

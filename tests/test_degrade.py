@@ -121,7 +121,7 @@ def test_worn_pairs_lie_on_one_grid():
 def test_turned_pairs_are_pairs_of_the_turned_picture(scale):
     """Shrinking knows no direction, so a turned pair is the pair of the turned plane: all eight differ, all fit."""
     sharp = texture(64, 64)
-    it = pair(sharp, bi(sharp, scale), 16)
+    it = pair(sharp, bi(sharp, scale), 4, 16)
     seen = set()
     for way in range(8):
         soft, cells = turned(torch.from_numpy(it.soft)[None], torch.from_numpy(it.cells)[None], way)
@@ -133,7 +133,7 @@ def test_turned_pairs_are_pairs_of_the_turned_picture(scale):
 
 def test_sampler_cuts_what_belongs_together():
     sharp = scaled(texture(200, 256), 0.9)
-    sampler = Sampler([pair(sharp, bi(sharp, 2), 16)], 16, seed=5)
+    sampler = Sampler([pair(sharp, bi(sharp, 2), 4, 16)], 16, seed=5)
     soft, cells = sampler.batch(6)
     assert soft.shape == (6, 1, 32, 32)
     assert cells.shape == (6, 16, 16, 16)
@@ -143,4 +143,4 @@ def test_sampler_cuts_what_belongs_together():
 
 def test_flat_crops_are_left_out():
     flat = np.full((128, 128), 90, np.uint8)
-    assert len(pair(flat, bi(flat, 4), 16).corners) == 0
+    assert len(pair(flat, bi(flat, 4), 4, 16).corners) == 0

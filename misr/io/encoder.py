@@ -24,7 +24,7 @@ DEFAULTS: dict[str, dict[str, str]] = {  # visually lossless settings; -crf, -pr
 INTERMEDIATE = {"prores": "prores_ks", "dnxhd": "dnxhd", "ffv1": "ffv1", "utvideo": "utvideo", "huffyuv": "huffyuv",
                 "ffvhuff": "ffvhuff", "magicyuv": "magicyuv", "cfhd": "cfhd", "qtrle": "qtrle"}  # kept, where the container takes them
 ALPHA_CODEC = {"mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9", "nut": "ffv1", "avi": "ffv1"}
-FIXED_CODEC = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "yuv4mpegpipe": "wrapped_avframe", "avif": "libsvtav1",
+FIXED_CODEC = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "yuv4mpegpipe": "rawvideo", "avif": "libsvtav1",
                "mpeg": "mpeg2video", "vob": "mpeg2video", "dvd": "mpeg2video", "svcd": "mpeg2video"}
 PICTURE_SOURCES = {"gif", "apng", "png", "webp", "bmp", "tiff", "ppm", "targa", "exr"}
 EVEN_CODECS = {"libx264", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf", "hevc_amf"}
@@ -169,7 +169,7 @@ def hdr_numbers(source: ClipInfo) -> tuple[list[float] | None, tuple[int, int] |
             display = [v[i] / (v[i + 1] or 1) for i in range(0, 20, 2)]
     if (raw := data.get("CONTENT_LIGHT_LEVEL")) and len(raw) >= 8:
         light = struct.unpack("<2I", raw[:8])
-    return display, light  # type: ignore[return-value]
+    return display, light
 
 
 def x265_hdr(source: ClipInfo) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from misr.errors import InputError, OutputError
 from misr.frame import Color, Frame
 from misr.io.encoder import Encoder, Encoding, configure
-from misr.io.planes import Repacker, from_frame
+from misr.io.planes import Repacker, from_frame, planar_name
 from misr.io.reader import ClipInfo, Reader, reason
 
 PICTURE_CODEC = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
@@ -104,7 +104,7 @@ class AnimationReader:
         h, w = pictures[0].shape[:2]
         total = self._times[-1]
         self.info = ClipInfo(path=path, container="image2", codec="webp", width=w, height=h, color=array_color(pictures[0]),
-                             pix_fmt="bgra", time_base=Fraction(1, 1000), rate=Fraction(len(pictures)) / total, frames=len(pictures),
+                             pix_fmt=planar_name(array_color(pictures[0])), time_base=Fraction(1, 1000), rate=Fraction(len(pictures)) / total, frames=len(pictures),
                              duration=total, start=Fraction(0), sar=Fraction(1), rotation=0, interlaced="", hdr=(), side_data=(),
                              video_index=0, bit_rate=0)
 

@@ -111,15 +111,14 @@ def to_frame(frame: av.VideoFrame, color: Color, time: Fraction, duration: Fract
     keep = frame if side_data_names(frame) else None
     if unpacked(name) in INTERLEAVED:
         frame = frame if name in INTERLEAVED else repack(frame, unpacked(name))
-        dtype = INTERLEAVED[unpacked(name)][1]
-        both = samples(frame.planes[0], dtype, frame.width * 2, frame.height)
+        both = samples(frame.planes[0], INTERLEAVED[unpacked(name)][1], frame.width * 2, frame.height)
         return Frame((both[:, ::2].copy(), both[:, 1::2].copy()), color, time, duration, keep)
     if name[3:6] in ("555", "565"):
         frame = repack(frame, "rgb24")  # widens 31 to 255; straight to planes it would be 248
     planar = planar_name(replace(color, range=0))
     if unpacked(name) != name or name.replace("yuvj", "yuv") != planar:
         frame = repack(frame, planar if not name.startswith("yuvj") else name)
-    dtype = np.uint8 if color.depth == 8 else np.float32 if color.depth == 32 else np.uint16
+    dtype: Any = np.uint8 if color.depth == 8 else np.float32 if color.depth == 32 else np.uint16
     planes: list[Plane] = []
     for i, plane in enumerate(frame.planes):
         chroma = color.model == "yuv" and i in (1, 2)

@@ -121,6 +121,7 @@ class Reader:
         self._open()
         self.on_packet: Callable[[av.Packet], None] | None = None  # receives the packets of other streams
         self.damaged: list[Fraction] = []
+        self._broken = False  # a packet did not decode, and what it should have shown is not yet known
         self._turn = ""
         self.info = self._probe(deinterlace)
         if upright and self.info.rotation:
@@ -213,13 +214,18 @@ class Reader:
                 self._hand_on(packet)
             yield from frames
         last: av.VideoFrame | None = None
+        waiting: list[int] = []  # stamps of packets whose frames have not come; decoders run several packets behind
         for packet in self._packets():
             if packet.stream.index != self._stream.index:
                 self._hand_on(packet)
                 continue
-            for frame in self._decode(packet, last):
+            waiting += [] if (stamp := stamp_of(packet)) is None else [stamp]
+            for frame in self._decode(packet, waiting):
+                yield from self._repeats(last or frame, waiting, frame.pts)
                 last = frame
                 yield frame
+        if last is not None:
+            yield from self._repeats(last, waiting, None)
 
     def _packets(self) -> Iterator[av.Packet]:
         try:
@@ -234,22 +240,29 @@ class Reader:
         if self.on_packet and (packet.size or packet.pts is not None):
             self.on_packet(packet)
 
-    def _decode(self, packet: av.Packet, last: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+    def _repeats(self, shown: av.VideoFrame, waiting: list[int], until: int | None) -> Iterator[av.VideoFrame]:
+        """A frame once more in place of those before `until` that will not come any more because of a damaged packet."""
+        missing = sorted(stamp for stamp in waiting if until is None or stamp < until)
+        waiting[:] = [stamp for stamp in waiting if until is not None and stamp > until]
+        if missing and self._broken:
+            self._broken = False
+            for stamp in missing:
+                self.damaged.append(stamp * rational(self._stream.time_base))
+                again = self._repack(shown, shown.format.name, (shown.width, shown.height))
+                again.pts, again.time_base = stamp, self._stream.time_base
+                yield again
+
+    def _decode(self, packet: av.Packet, waiting: list[int]) -> Iterator[av.VideoFrame]:
         try:
             yield from self._frames_of(packet)
         except av.error.EOFError:
             return
         except av.error.FFmpegError as e:
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            time = Fraction(stamp or 0) * rational(self._stream.time_base)
+            time = min(waiting, default=0) * rational(self._stream.time_base)
             if self.on_error == "stop":
                 raise DecodeError(f"{self.path}: the frame at {float(time):.3f} s does not decode ({reason(e)}); "
                                   "use --on-error repeat to show the frame before it again", time=time) from None
-            self.damaged.append(time)
-            if last is not None and stamp is not None and (last.pts is None or stamp > last.pts):
-                again = self._repack(last, last.format.name, (last.width, last.height))
-                again.pts, again.time_base = stamp, self._stream.time_base
-                yield again
+            self._broken = True
 
     def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
         """What the decoder gives for a packet; the empty one at the end drains it, and its frames come without a time base."""
@@ -308,6 +321,11 @@ class Reader:
 def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
     yield first
     yield from rest
+
+
+def stamp_of(packet: av.Packet) -> int | None:
+    """When a packet's frame is due, in the stream's ticks; None for end marks."""
+    return packet.pts if packet.pts is not None else packet.dts
 
 
 def main_video(container: av.container.InputContainer, path: str) -> av.VideoStream:

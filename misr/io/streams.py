@@ -85,7 +85,7 @@ def canonical(name: str) -> str:
     """The codec that an encoder or decoder is for: dvdsub is dvd_subtitle, libopus is opus."""
     for mode in ("r", "w"):
         try:
-            return str(av.Codec(name, mode).canonical_name)  # type: ignore[arg-type]
+            return str(av.Codec(name, mode).canonical_name)
         except ValueError:
             continue
     return name

@@ -1,7 +1,7 @@
 """Training pixels: files decoded once into luma planes, planes cut into pairs, pairs sampled from memory.
 
-A pair keeps its sharp side as cells: (h/4, w/4, 16) uint8, channel 4 * dy + dx, which is what Fast gives before its
-shuffle (x4: a cell is an LR pixel, x2: 2x2 of them), so that a crop is one slice and the loss needs no shuffle.
+A pair keeps its sharp side as cells: (h/r, w/r, r*r) uint8, channel r * dy + dx, which is what Fast gives before its
+shuffle (r = scale * cell), so that a crop is one slice and the loss needs no shuffle.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from misr.train.degrade import Plane, shrink, worn
 
-CELL = 4  # sharp pixels per cell and axis
 CLEAN = {  # factor at which a training clip shows no codec; clips not named are left out
     "bbb_360p": 1.0, "ax_rooftops": 1.0, "ax_kings_cross": 1.0, "ax_pixel_motionphoto": 1.0, "mb_screen_browser": 1.0,
     "sav_": 0.5, "bbb_1080p60_butterfly": 0.5, "ax_arch": 0.5, "ax_roof_": 0.5, "ax_portrait": 0.5, "ud_highway": 0.5,
@@ -89,16 +88,19 @@ def load(path: Path) -> tuple[list[Plane], list[Plane]]:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A soft plane (h, w), its sharp cells (H/4, W/4, 16), and corners (n, 2) of crops worth learning, in cells."""
+    """A soft plane (h, w), its sharp cells (H/r, W/r, r*r), and corners (n, 2) of crops worth learning, in cells."""
 
     soft: Plane
     cells: Plane
     corners: np.ndarray[Any, Any]
 
 
-def pair(sharp: Plane, soft: Plane, crop: int, *, flat: float = 2.0) -> Pair:
-    """Cut a pair; crops (in cells) whose soft side varies by less than `flat` code values (std) are left out."""
-    cells = np.ascontiguousarray(rearrange(sharp, "(h y) (w x) -> h w (y x)", y=CELL, x=CELL))
+def pair(sharp: Plane, soft: Plane, ratio: int, crop: int, *, flat: float = 2.0) -> Pair:
+    """Cut a pair into cells of ratio x ratio sharp pixels.
+
+    Crops, of `crop` x `crop` cells, whose soft side varies by less than `flat` code values (std) are left out.
+    """
+    cells = np.ascontiguousarray(rearrange(sharp, "(h y) (w x) -> h w (y x)", y=ratio, x=ratio))
     step, per = crop // 4, soft.shape[0] // cells.shape[0]
     ys, xs = (range(0, n - crop + 1, step) for n in cells.shape[:2])
     corners = [(y, x) for y in ys for x in xs
@@ -106,19 +108,19 @@ def pair(sharp: Plane, soft: Plane, crop: int, *, flat: float = 2.0) -> Pair:
     return Pair(soft, cells, np.array(corners, dtype=np.int64).reshape(-1, 2))
 
 
-def pairs(planes: list[Plane], degrade: Callable[[Plane], Plane], crop: int) -> list[Pair]:
+def pairs(planes: list[Plane], degrade: Callable[[Plane], Plane], ratio: int, crop: int) -> list[Pair]:
     """Every plane with what `degrade` makes of it; planes without a crop worth learning from are left out."""
-    made = (pair(plane, degrade(plane), crop) for plane in planes)
+    made = (pair(plane, degrade(plane), ratio, crop) for plane in planes)
     return [p for p in made if len(p.corners)]
 
 
-def worn_pairs(planes: list[Plane], scale: int, crop: int, *, each: int = 2, side: int = 640,
+def worn_pairs(planes: list[Plane], scale: int, ratio: int, crop: int, *, each: int = 2, side: int = 640,
                seed: int = 0) -> list[Pair]:
     """From every plane `each` windows of up to side x side, as users' files would show them (see degrade.worn)."""
     rng, made = np.random.default_rng(seed), []
     for plane in planes * each:
         y, x = (int(rng.integers(max(1, n - side + 1))) for n in plane.shape)
-        made.append(pair(*worn(plane[y:y + side, x:x + side], scale, rng), crop))
+        made.append(pair(*worn(plane[y:y + side, x:x + side], scale, rng), ratio, crop))
     return [p for p in made if len(p.corners)]
 
 
@@ -131,7 +133,7 @@ class Sampler:
         self.ends = np.cumsum(weight / weight.sum())
 
     def batch(self, n: int) -> tuple[Tensor, Tensor]:
-        """Soft planes (n, 1, h, w) and their sharp cells (n, 16, crop, crop), float in [0, 1]."""
+        """Soft planes (n, 1, h, w) and their sharp cells (n, r*r, crop, crop), float in [0, 1]."""
         soft, cells = [], []
         for u, v in self.rng.random((n, 2)):
             it = self.pairs[min(int(np.searchsorted(self.ends, u)), len(self.pairs) - 1)]
@@ -143,8 +145,9 @@ class Sampler:
 
 
 def turned(soft: Tensor, cells: Tensor, way: int) -> tuple[Tensor, Tensor]:
-    """One of the 8 symmetries of the square for a whole batch: soft (n, h, w), cells (n, h, w, 16), uint8."""
-    order = torch.arange(CELL * CELL).reshape(CELL, CELL)
+    """One of the 8 symmetries of the square for a whole batch: soft (n, h, w), cells (n, h, w, r*r), uint8."""
+    ratio = round(cells.shape[-1] ** 0.5)
+    order = torch.arange(ratio * ratio).reshape(ratio, ratio)
     for bit, axes in ((1, 0), (2, 1)):
         if way & bit:
             soft, cells, order = soft.flip(axes + 1), cells.flip(axes + 1), order.flip(axes)

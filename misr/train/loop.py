@@ -31,6 +31,7 @@ class Recipe:
     scale: int = 4
     width: int = 16
     depth: int = 6
+    cell: int = 1
     iterations: int = 100_000
     batch: int = 16
     crop: int = 48  # cells
@@ -75,7 +76,7 @@ class Run:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder, self.step = recipe, folder, 0
-        self.net = Fast(scale=recipe.scale, width=recipe.width, depth=recipe.depth)
+        self.net = Fast(scale=recipe.scale, width=recipe.width, depth=recipe.depth, cell=recipe.cell)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self.optimiser = Soap(self.net.parameters(), lr=recipe.rate)
         if self.path.exists():
