@@ -388,7 +388,7 @@ class Journal:
             import fcntl
         except ImportError:
             return  # Windows: two runs on one output are the user's to avoid
-        self._handle = open(self.path / "lock", "w")
+        self._handle = open(self.path / "lock", "w")  # noqa: SIM115 held until close()
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

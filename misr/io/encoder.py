@@ -19,10 +19,14 @@ DEFAULTS: dict[str, dict[str, str]] = {  # visually lossless settings; -crf, -pr
     "libx264": {"crf": "17"}, "libx264rgb": {"crf": "12"}, "libx265": {"crf": "19"},
     "libsvtav1": {"crf": "25", "preset": "7"}, "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
     "libvpx": {"crf": "10", "b": "8M"}, "mpeg4": {"qscale": "2"}, "mpeg2video": {"qscale": "2"}, "mjpeg": {"qscale": "2"},
-    "ffv1": {"level": "3", "slices": "4", "slicecrc": "1"}, "libwebp_anim": {"quality": "90"}, "libwebp": {"quality": "92"},
+    "ffv1": {"level": "3", "slicecrc": "1"}, "libwebp_anim": {"quality": "90"}, "libwebp": {"quality": "92"},
 }
 INTERMEDIATE = {"prores": "prores_ks", "dnxhd": "dnxhd", "ffv1": "ffv1", "utvideo": "utvideo", "huffyuv": "huffyuv",
                 "ffvhuff": "ffvhuff", "magicyuv": "magicyuv", "cfhd": "cfhd", "qtrle": "qtrle"}  # kept, where the container takes them
+TAKES = {  # of those, what each container holds
+    "mov": {"prores_ks", "dnxhd", "cfhd", "qtrle", "magicyuv"}, "matroska": {"prores_ks", "ffv1"},
+    "nut": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"}, "avi": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"},
+}
 ALPHA_CODEC = {"mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9", "nut": "ffv1", "avi": "ffv1"}
 FIXED_CODEC = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "yuv4mpegpipe": "rawvideo", "avif": "libsvtav1",
                "mpeg": "mpeg2video", "vob": "mpeg2video", "dvd": "mpeg2video", "svcd": "mpeg2video"}
@@ -54,12 +58,11 @@ def default_codec(container: str, source: ClipInfo, color: Color) -> str:
     """The encoder when none is asked for: the source's own if it is an intermediate, else by container, depth and alpha."""
     if container in FIXED_CODEC:
         return FIXED_CODEC[container]
-    if color.alpha and container in ALPHA_CODEC and INTERMEDIATE.get(source.codec) not in ("prores_ks", "ffv1", "qtrle"):
+    own = INTERMEDIATE.get(source.codec, "")
+    if own in TAKES.get(container, ()) and (not color.alpha or own in ("prores_ks", "ffv1", "qtrle")):
+        return own
+    if color.alpha and container in ALPHA_CODEC:
         return ALPHA_CODEC[container]
-    if source.codec in INTERMEDIATE and container in ("mov", "matroska", "nut", "avi"):
-        wanted = INTERMEDIATE[source.codec]
-        if wanted not in ("prores_ks", "dnxhd", "cfhd", "qtrle") or container in ("mov", "matroska"):
-            return wanted
     if container == "webm":
         return "libsvtav1" if color.model == "yuv" and color.subsampling == (2, 2) and color.depth <= 10 else "libvpx-vp9"
     if container == "nut":
@@ -82,7 +85,7 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     name = codec or default_codec(container, source, source.color)
     it = find_encoder(name)
     color = replace(source.color, range=source.color.range)
-    formats = ["pal8"] if name == "gif" else [f.name for f in it.video_formats or []]
+    formats = ["pal8"] if name == "gif" else [f.name for f in it.video_formats or [] if (name, f.name) != ("libvpx-vp9", "gbrap")]
     if playable := plain_video(source, container, codec, pix_fmt):
         name, pix_fmt = playable
         it, formats = find_encoder(name), [pix_fmt]
@@ -96,7 +99,9 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     if source.color.alpha and not carrier.alpha:
         notes.append(f"alpha is dropped: {name} cannot hold it; .mov (ProRes 4444), .mkv (FFV1) and .webm (VP9) can")
     fixed = {"bf": "0"} if container == "avi" and name.startswith("libx26") else {}  # AVI has no order but decoding order
-    merged = {**DEFAULTS.get(name, {}), **fixed, **special(name, chosen, color, source), **options}
+    own = special(name, chosen, color, source) | careful(name, size, color)
+    options = {k: f"{own[k]}:{v}" if k.endswith("-params") and k in own else v for k, v in options.items()}  # said twice: the last counts
+    merged = {**DEFAULTS.get(name, {}), **fixed, **own, **options}
     if bit_rate:
         merged = {k: v for k, v in merged.items() if k not in ("crf", "qscale") or k in options}
     check_options(it, merged)
@@ -157,6 +162,13 @@ def special(name: str, pix_fmt: str, color: Color, source: ClipInfo) -> dict[str
         params = svt_hdr(source)
         return {"svtav1-params": ":".join(params)} if params else {}
     return {}
+
+
+def careful(name: str, size: tuple[int, int], color: Color) -> dict[str, str]:
+    """Settings that follow from the size: what an encoder would refuse, or would fall over."""
+    if name == "ffv1":
+        return {"slices": str(ffv1_slices(size, color))}
+    return {"cutree": "0"} if name == "libx265" and 0 else {}
 
 
 def hdr_numbers(source: ClipInfo) -> tuple[list[float] | None, tuple[int, int] | None]:
