@@ -1,0 +1,100 @@
+"""misr run as a user runs it: in this process, or in one of its own that can be sabotaged; and what it made, read back."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests import media
+
+STEPS_MS = [40, 20, 90, 33, 7, 250]  # a wild variable frame rate
+FORKS = multiprocessing.get_context("forkserver")  # children that have torch and PyAV loaded already
+FORKS.set_forkserver_preload(["misr.plan", "misr.pipeline", "misr.cli", "misr.cli.progress", "misr.nets"])
+
+
+def clip(path: Path, n: int = 24, *, vfr: bool = False, start_ms: int = 0, rich: bool = False, **more: Any) -> Path:
+    """A small clip of n frames, 25 per second or wild; `rich`: with sound and subtitles."""
+    steps = STEPS_MS if vfr else [40]
+    pts = [start_ms + sum(steps[k % len(steps)] for k in range(i)) for i in range(n)]
+    tracks: Any = {"audio": ["pcm_s16le"], "subtitles": ["subrip"]} if rich else {}
+    quick = {"preset": "ultrafast"} if more.get("codec", "libx264") == "libx264" else {}
+    usual: Any = {"pts": pts, "time_base": Fraction(1, 1000), "size": (64, 48), "options": quick}
+    return media.clip(path.parent, name=path.stem, suffix=path.suffix[1:], **(usual | tracks | more))
+
+
+def decoded(path: Path) -> list[tuple[Fraction, bytes]]:
+    """Time and samples of every frame."""
+    rgb = {"bgr0": "rgb24", "rgba": "rgba"}
+    return [(f.pts * Fraction(f.time_base), f.to_ndarray(format=rgb.get(f.format.name)).tobytes()) for f in media.read(path)]
+
+
+def misr(*args: str | Path) -> int:
+    """The command line in this process; its exit code. One thread: two that wait for each other are slow beside other work."""
+    from misr.cli import main
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return main([str(a) for a in args])
+    except SystemExit as e:
+        return int(e.code or 0)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def up(source: str | Path, target: str | Path, *more: str | Path) -> int:
+    """`misr upscale` with the cheapest model."""
+    return misr("upscale", source, target, *([] if "-m" in more else ["-m", "bilinear"]), "--progress", "none", *more)
+
+
+def child(args: list[str], folder: str, before: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
+    """What runs in a forked process: its streams are files of a folder, `before` arms it, then it is misr."""
+    (Path(folder) / "sent").touch()
+    for fd, name in ((0, "sent"), (1, "got"), (2, "said.txt")):
+        os.dup2(os.open(Path(folder) / name, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if fd else 0)), fd)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if before:
+        before(*given)
+    sys.exit(misr(*args))
+
+
+def in_child(folder: Path, *args: str | Path, before: Callable[..., None] | None = None, given: tuple[Any, ...] = (),
+             meanwhile: Callable[[Any], None] | None = None) -> tuple[int, str]:
+    """`misr upscale` in a process that `before(*given)` may sabotage: exit code (-9: killed) and what it said.
+
+    Its standard input is the file `sent` of the folder, its standard output the file `got`.
+    """
+    words = ["upscale", *(str(a) for a in args), *([] if "-m" in args else ["-m", "bilinear"])]
+    p: Any = FORKS.Process(target=child, args=([*words, "--progress", "none"], str(folder), before, given))
+    p.start()
+    try:
+        if meanwhile:
+            meanwhile(p)
+        p.join(60)
+        assert p.exitcode is not None, "misr hangs"
+    finally:
+        p.kill()
+    return p.exitcode, (folder / "said.txt").read_text()
+
+
+def short_segments(seconds: float = 0.4) -> None:
+    """Make segments short enough for clips of a second or two."""
+    import misr.pipeline
+
+    misr.pipeline.SEGMENT_S = seconds  # type: ignore[assignment]
+
+
+def one_sentence(text: str) -> str:
+    """The last line, which must be misr's message, with no traceback before it."""
+    assert "Traceback" not in text, text
+    assert "Exception ignored" not in text, text
+    last = text.strip().splitlines()[-1]
+    assert last.startswith(("misr: ", "Error: ")), text
+    return last
