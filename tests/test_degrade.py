@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from misr.train.data import Sampler, pair, scaled, turned
+from misr.train.data import Sampler, load, luma, pair, save, scaled, turned
 from misr.train.degrade import bi, blurred, h264, jpeg, noisy, pan, shrink, worn
 
 
@@ -144,3 +144,21 @@ def test_sampler_cuts_what_belongs_together():
 def test_flat_crops_are_left_out():
     flat = np.full((128, 128), 90, np.uint8)
     assert len(pair(flat, bi(flat, 4), 4, 16).corners) == 0
+
+
+def test_luma_is_16_to_235_whatever_the_file_says():
+    av = pytest.importorskip("av")
+    codes = np.array([[0, 16, 128, 235, 255, 100, 50, 200]] * 2, np.uint8)
+    frame = av.VideoFrame.from_ndarray(codes, format="gray")
+    frame.color_range = 1
+    assert (luma(frame) == codes).all()
+    frame.color_range = 2
+    assert luma(frame)[0].tolist() == [16, 30, 126, 218, 235, 102, 59, 188]  # 16 + 219 / 255 * code
+
+
+def test_a_pack_gives_back_its_planes(tmp_path):
+    planes = [texture(256, 264, seed) for seed in range(3)]
+    save(tmp_path / "pack.npz", [planes[0], texture(64, 64), planes[1]], [planes[2]])  # too small for a crop: left out
+    train, valid = load(tmp_path / "pack.npz")
+    assert [p.tobytes() for p in train] == [planes[0].tobytes(), planes[1].tobytes()]
+    assert [p.tobytes() for p in valid] == [planes[2].tobytes()]
