@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
 torch.set_num_threads(2)
+os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 reads it once; test media are made before misr sets it
 
 
 @pytest.fixture(scope="session")
