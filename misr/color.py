@@ -6,6 +6,7 @@ resampled with its siting and never leaves YUV. RGB views are non-linear R'G'B'.
 BT.2020-2; code points and ranges as in ITU-T H.273; chroma sample locations as in H.273 / H.265 annex E.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,11 +81,13 @@ def siting_shift(source: Color, out: Color, scale: tuple[float, float]) -> tuple
 
 
 def view(plane: "np.ndarray[Any, Any]", color: Color, device: torch.device) -> Tensor:
-    """One stored plane as a view (1, 1, h, w), float32, on the device. Integers cross the bus, not floats."""
-    if plane.dtype == np.uint16:
-        codes = torch.from_numpy(plane.view(np.int16)).to(device, non_blocking=True).to(torch.int32) & 0xFFFF
-    else:
-        codes = torch.from_numpy(plane).to(device, non_blocking=True)
+    """One stored plane as a view (1, 1, h, w), float32, on the device. Integers cross the bus, pinned, not floats."""
+    wide = plane.dtype == np.uint16
+    codes = torch.from_numpy(plane.view(np.int16) if wide else plane)
+    if device.type == "cuda":
+        codes = codes.pin_memory()
+    codes = codes.to(device, non_blocking=True)
+    codes = codes.to(torch.int32) & 0xFFFF if wide else codes
     return codes[None, None].to(torch.float32).mul_(1 / unit(color))
 
 
@@ -106,10 +109,13 @@ def shuffle(x: Tensor, scale: int) -> Tensor:
     return rearrange(cells, "n h w y -> n h y w").contiguous().view(x.dtype).reshape(n, 1, h * scale, w * scale)
 
 
-def numpy_plane(x: Tensor, color: Color) -> "np.ndarray[Any, Any]":
-    """Stored integers (h, w) on the host: uint8, uint16 or float32."""
-    array = x.cpu().numpy()
-    return array.view(np.uint16) if array.dtype == np.int16 else array
+def on_host(planes: Sequence[Tensor]) -> tuple["np.ndarray[Any, Any]", ...]:
+    """Stored planes (1, 1, h, w) as arrays (h, w) on the host: uint8, uint16 or float32; one wait for all of them."""
+    copies = [p[0, 0].to("cpu", non_blocking=True) for p in planes]
+    if planes[0].is_cuda:
+        torch.cuda.current_stream(planes[0].device).synchronize()
+    arrays = (c.numpy() for c in copies)
+    return tuple(a.view(np.uint16) if a.dtype == np.int16 else a for a in arrays)
 
 
 def luma_view(frame: Frame, device: torch.device) -> Tensor:
@@ -265,6 +271,6 @@ def rgb_planes(frame: Frame, rgb: Tensor, out: Color, scale: tuple[float, float]
     return (*planes, *alpha)
 
 
-__all__ = ["CENTER", "chroma_size", "luma_view", "numpy_plane", "picture_planes", "rgb_planes", "rgb_view", "shuffle", "store",
+__all__ = ["CENTER", "chroma_size", "luma_view", "on_host", "picture_planes", "rgb_planes", "rgb_view", "shuffle", "store",
            "unit", "view", "weights",
            "wrap_planes"]

@@ -135,7 +135,8 @@ class Job:
         return "-" not in (self.source, self.target) and self.fmt not in ("gif", "apng", "webp") and not alpha and not pointers
 
 
-def run(job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None = None, say: Callable[[str], None] = print) -> int:
+def run(job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None = None,
+        say: Callable[[str], None] = print) -> int:
     """Carry a job out; the number of frames written. Raises MisrError; then nothing stands under the final name."""
     tell = progress or (lambda done, expected: None)
     if job.fmt == "image2":
@@ -143,9 +144,11 @@ def run(job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None 
     return render_segments(job, reader, up, tell, say) if job.resumable else render_through(job, reader, up, tell)
 
 
-def sharp(up: Upscaler, frames: Iterable[Frame], job: Job, *, first: int = 0, begin: int = 0, end: int | None = None) -> Iterator[Frame]:
+def sharp(up: Upscaler, frames: Iterable[Frame], job: Job, *, first: int = 0, begin: int = 0,
+          end: int | None = None) -> Iterator[Frame]:
     """The wanted sharp frames of a run of frames that begins at number `first`."""
-    session = up.session(out=job.encoding.color, size=(job.encoding.width, job.encoding.height), first=first, begin=begin, end=end)
+    size = job.encoding.width, job.encoding.height
+    session = up.session(out=job.encoding.color, size=size, first=first, begin=begin, end=end)
     for frame in frames:
         yield from session.push(frame)
     yield from session.flush()
@@ -219,7 +222,8 @@ def rendered(job: Job, reader: AnyReader, up: Upscaler, size: int, done: list[Se
 def check_count(job: Job, frames: int, packets: int) -> None:
     """n frames in is n packets out, or an error."""
     if packets != frames:
-        raise OutputError(f"{job.encoding.codec} made {packets} packets of {frames} frames; choose another -c:v or drop its extra options")
+        raise OutputError(f"{job.encoding.codec} made {packets} packets of {frames} frames; choose another -c:v or drop its extra "
+                          "options")
 
 
 def join(job: Job, segments: list[Segment], target: Path) -> None:
@@ -372,7 +376,7 @@ class Journal:
             if not plan.exists():
                 write_whole(plan, json.dumps(self.identity, indent=1))
         except OSError as e:
-            raise OutputError(f"{self.path.parent}: cannot be written ({e.strerror}); choose another place for the output") from None
+            raise OutputError(f"{self.path.parent}: cannot be written ({e.strerror}); choose another place") from None
         found: list[Segment] = []
         count = 0
         while (segment := read_segment(self.segment(count))) is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from misr import __version__
 from misr.errors import InputError, OutputError
-from misr.io.encoder import Encoder, Encoding, encodes_odd, plan_encoding
+from misr.io.encoder import Encoder, Encoding, encodes_odd, plan_encoding, squared
 from misr.io.output import Output, Span
 from misr.io.pictures import PICTURE_CODEC, AnimationReader, SequenceReader, is_picture, is_sequence, numbered, picture_suffix
 from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader, open_input
@@ -91,6 +91,8 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
     fmt = "webp" if webp else "image2" if stills else format_for(target, wanted.fmt)
     reader = open_reader(source, span, wanted, upright=fmt not in KEEPS_ROTATION)
     fmt = animated(fmt, target, reader.info)
+    if fmt == "avi" and span.start is None:
+        span = replace(span, start=reader.info.start)  # it has no late start: the first frame is at zero, and the sound moves along
     name = wanted.model or choose(factor(reader.info, wanted))
     it = card(name, scale=factor(reader.info, wanted))
     size, sar = picture_size(reader.info, wanted, it.scale)
@@ -217,6 +219,9 @@ def encode_plan(reader: AnyReader, fmt: str, target: str, size: tuple[int, int],
         codec = codec or PICTURE_CODEC.get(suffix, "png")
     encoding = plan_encoding(reader.info, fmt, size, codec=codec, pix_fmt=wanted.pix_fmt, options=wanted.options,
                              bit_rate=wanted.bit_rate, threads=wanted.threads, sar=sar)
+    if fmt != "image2":
+        encoding = squared(encoding, fmt, fixed=bool(wanted.size))
+        size = encoding.width, encoding.height
     if not encodes_odd(encoding.codec, encoding.color) and (size[0] % 2 or size[1] % 2):
         encoding = replace(encoding, width=size[0] + size[0] % 2, height=size[1] + size[1] % 2,
                            notes=(*encoding.notes, f"size: {encoding.codec} wants even sides, {size[0]}x{size[1]} is rounded up"))

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from misr.card import ModelCard
-from misr.color import luma_view, numpy_plane, picture_planes, rgb_planes, rgb_view, shuffle, store, wrap_planes
+from misr.color import luma_view, on_host, picture_planes, rgb_planes, rgb_view, shuffle, store, wrap_planes
 from misr.errors import InputError, ModelError
 from misr.frame import Color, Frame
 from misr.resample import resample
@@ -300,7 +300,7 @@ class Session:
         for picture in rearrange(x, "b n c h w -> (b n) 1 c h w"):
             frame = self.frames.popleft()
             planes = self._finish(frame, picture, out, target, bytes_first)
-            done.append(replace(frame, planes=tuple(numpy_plane(p[0, 0], out) for p in planes), color=out))
+            done.append(replace(frame, planes=on_host(planes), color=out))
         return done
 
     def _exact(self, frame: Frame, target: tuple[int, int]) -> bool:

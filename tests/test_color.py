@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from misr.color import (
     luma_view,
-    numpy_plane,
+    on_host,
     picture_planes,
     resample_chroma,
     rgb_planes,
@@ -64,7 +64,7 @@ def chroma_shape(color, h, w):
 
 def stored(planes, color):
     """Stored tensors as arrays (h, w) of wide integers, or floats."""
-    return [numpy_plane(p[0, 0], color).astype(np.float64 if color.depth == 32 else np.int64) for p in planes]
+    return [p.astype(np.float64 if color.depth == 32 else np.int64) for p in on_host(planes)]
 
 
 def as_it_is(frame, out):
@@ -174,9 +174,8 @@ def test_black_and_white_meet_at_every_depth_and_range():
 
 
 def test_float_grey_becomes_limited_codes_where_the_output_is_limited():
-    frame = Frame((np.array([[0, 1]], np.float32),), Color("gray", 32, range=FULL))
-    for code_range, black, white in ((LIMITED, 16, 235), (FULL, 0, 255)):
-        out = Color("gray", 8, range=code_range)
+    for tagged, (code_range, black, white) in product((0, FULL), ((LIMITED, 16, 235), (FULL, 0, 255))):
+        frame, out = Frame((np.array([[0, 1]], np.float32),), Color("gray", 32, range=tagged)), Color("gray", range=code_range)
         assert as_it_is(frame, out)[0].tolist() == [[black, white]]
 
 
@@ -363,7 +362,7 @@ def test_sixteen_bits_survive_beyond_the_sign_bit():
         color = Color("gray", 16, range=code_range)
         x = view(every, color, CPU)
         assert (x.diff(dim=-1) > 0).all()
-        assert (numpy_plane(store(x, color)[0, 0], color) == every).all()
+        assert (on_host([store(x, color)])[0] == every).all()
     flat = Frame((np.full((6, 6), 65000, np.uint16),) * 3, Color("yuv", 16))
     out, = Upscaler("bicubic", scale=2, device="cpu").stream([flat])
     assert all((p == 65000).all() and p.dtype == np.uint16 for p in out.planes)
@@ -381,7 +380,7 @@ def test_what_overshoots_is_clamped_once_and_floats_are_not():
     x = torch.tensor([[[[-0.2, 1.3]]]])
     for depth, top in ((8, 255), (10, 1023), (16, 65535)):
         color = Color("gray", depth, range=FULL)
-        assert numpy_plane(store(x, color)[0, 0], color).tolist() == [[0, top]]
+        assert on_host([store(x, color)])[0].tolist() == [[0, top]]
     assert torch.equal(store(x, Color("gray", 32)), x)
 
 

@@ -22,8 +22,8 @@ Flag = bool
 
 
 def upscale(
-    paths: Annotated[list[str], typer.Argument(metavar="INPUT... OUTPUT", help="Clips, pictures, folders of pictures, %05d.png, or -. "
-                                               "Several inputs: OUTPUT is a folder.")],
+    paths: Annotated[list[str], typer.Argument(metavar="INPUT... OUTPUT", help="Clips, pictures, folders of pictures, %05d.png, "
+                                               "or -. Several inputs: OUTPUT is a folder.")],
     model: Annotated[Text, typer.Option("-m", "--model", help="Name or directory of a model; see `misr models`.")] = None,
     scale: Annotated[float | None, typer.Option("-s", "--scale", help="SR size / source size: 2, 4, 1.5 ...")] = None,
     strength: Annotated[float, typer.Option("--strength", help="Share of the learned detail, 0 (plain bicubic) to 1.")] = 1.0,
@@ -51,7 +51,7 @@ def upscale(
     batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads for net and encoder; 0: all.")] = 0,
     deinterlace: Annotated[str, typer.Option("--deinterlace", help="auto, on, off.")] = "auto",
-    on_error: Annotated[str, typer.Option("--on-error", help="A frame that does not decode: stop, or repeat the one before.")] = "stop",
+    on_error: Annotated[str, typer.Option("--on-error", help="When a frame does not decode: stop, or repeat the last.")] = "stop",
     progress: Annotated[str, typer.Option("--progress", help="bar, json, none.")] = "bar",
     dry_run: Annotated[Flag, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     debug: Annotated[Flag, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
@@ -76,8 +76,8 @@ def upscale(
     options = {k: v for k, v in (("crf", crf), ("preset", preset), ("tune", tune)) if v is not None} | extra_options(EXTRA)
     without = frozenset(k for k, gone in (("audio", no_audio), ("subtitle", no_subtitles), ("data", no_data)) if gone)
     wanted = Settings(model=model, scale=scale, size=size, strength=strength, codec=codec, pix_fmt=pix_fmt, options=options,
-                      bit_rate=bits(bit_rate), audio=audio, without=without, fmt=fmt, start=clock("-ss", start), end=clock("-to", end),
-                      duration=clock("-t", duration), framerate=ratio(framerate), overwrite=yes, device=device,
+                      bit_rate=bits(bit_rate), audio=audio, without=without, fmt=fmt, start=clock("-ss", start),
+                      end=clock("-to", end), duration=clock("-t", duration), framerate=ratio(framerate), overwrite=yes, device=device,
                       precision=precision, tile=tile, batch=batch, threads=threads, deinterlace=deinterlace,  # type: ignore[arg-type]
                       on_error=on_error)  # type: ignore[arg-type]
     use_threads(threads)
@@ -87,8 +87,9 @@ def upscale(
 def work_through(sources: list[str], target: str, wanted: Settings, progress: str, dry_run: bool, *, skip: bool) -> None:
     """One input, or a batch: several inputs or a folder of clips into a folder; failures are told at the end."""
     pairs = batch_of(sources, target)
-    if pairs[0][1] != target and not dry_run:
-        Path(target).mkdir(parents=True, exist_ok=True)
+    made = pairs[0][1] != target and not Path(target).exists()
+    if made:
+        Path(target).mkdir(parents=True)
     failed = []
     for source, out in pairs:
         if skip and out != "-" and Path(out).exists():
@@ -103,6 +104,8 @@ def work_through(sources: list[str], target: str, wanted: Settings, progress: st
                 raise
             failed.append(f"{source}: {e}")
             say(f"failed: {e}")
+    if made and dry_run:
+        Path(target).rmdir()
     if failed:
         raise InputError(f"{len(failed)} of {len(pairs)} inputs failed, the others are done: " + "; ".join(failed))
 

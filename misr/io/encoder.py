@@ -24,14 +24,20 @@ DEFAULTS: dict[str, dict[str, str]] = {  # visually lossless settings; -crf, -pr
 INTERMEDIATE = {"prores": "prores_ks", "dnxhd": "dnxhd", "ffv1": "ffv1", "utvideo": "utvideo", "huffyuv": "huffyuv",
                 "ffvhuff": "ffvhuff", "magicyuv": "magicyuv", "cfhd": "cfhd", "qtrle": "qtrle"}  # kept, where the container takes them
 TAKES = {  # of those, what each container holds
-    "mov": {"prores_ks", "dnxhd", "cfhd", "qtrle", "magicyuv"}, "matroska": {"prores_ks", "ffv1"},
+    "mov": {"prores_ks", "dnxhd", "cfhd", "qtrle"}, "matroska": {"prores_ks", "ffv1"},
     "nut": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"}, "avi": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"},
 }
-ALPHA_CODEC = {"mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9", "nut": "ffv1", "avi": "ffv1"}
+ALPHA_CODEC = {  # also for intermediates that the container does not hold
+    "mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9", "nut": "ffv1", "avi": "ffv1",
+}
 FIXED_CODEC = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "yuv4mpegpipe": "rawvideo", "avif": "libsvtav1",
                "mpeg": "mpeg2video", "vob": "mpeg2video", "dvd": "mpeg2video", "svcd": "mpeg2video"}
 PICTURE_SOURCES = {"gif", "apng", "png", "webp", "bmp", "tiff", "ppm", "targa", "exr"}
 EVEN_CODECS = {"libx264", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf", "hevc_amf"}
+KEEPS_SAR = {"mp4", "mov", "3gp"}  # containers that are told the pixel aspect; PyAV 18 tells no other,
+TELLS_SAR = {"libx264", "libx264rgb", "libx265", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "png", "h264_nvenc", "hevc_nvenc",
+             "h264_qsv", "hevc_qsv", "h264_amf", "hevc_amf"}  # but these say it in their own streams
+REFUSED = {f"libvpx-vp9 {name}" for name in ("gbrap", "yuva422p", "yuva444p")}  # listed by FFmpeg, refused by the encoder
 FINEST_TICK = 1_000_000  # encoders and MP4 choke on nanoseconds
 
 
@@ -61,7 +67,7 @@ def default_codec(container: str, source: ClipInfo, color: Color) -> str:
     own = INTERMEDIATE.get(source.codec, "")
     if own in TAKES.get(container, ()) and (not color.alpha or own in ("prores_ks", "ffv1", "qtrle")):
         return own
-    if color.alpha and container in ALPHA_CODEC:
+    if container in ALPHA_CODEC and (color.alpha or own and container != "webm"):
         return ALPHA_CODEC[container]
     if container == "webm":
         return "libsvtav1" if color.model == "yuv" and color.subsampling == (2, 2) and color.depth <= 10 else "libvpx-vp9"
@@ -85,7 +91,7 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     name = codec or default_codec(container, source, source.color)
     it = find_encoder(name)
     color = replace(source.color, range=source.color.range)
-    formats = ["pal8"] if name == "gif" else [f.name for f in it.video_formats or [] if (name, f.name) != ("libvpx-vp9", "gbrap")]
+    formats = ["pal8"] if name == "gif" else [f.name for f in it.video_formats or [] if f"{name} {f.name}" not in REFUSED]
     if playable := plain_video(source, container, codec, pix_fmt):
         name, pix_fmt = playable
         it, formats = find_encoder(name), [pix_fmt]
@@ -99,7 +105,7 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     if source.color.alpha and not carrier.alpha:
         notes.append(f"alpha is dropped: {name} cannot hold it; .mov (ProRes 4444), .mkv (FFV1) and .webm (VP9) can")
     fixed = {"bf": "0"} if container == "avi" and name.startswith("libx26") else {}  # AVI has no order but decoding order
-    own = special(name, chosen, color, source) | careful(name, size, color)
+    own = special(name, chosen, color, source, size)
     options = {k: f"{own[k]}:{v}" if k.endswith("-params") and k in own else v for k, v in options.items()}  # said twice: the last counts
     merged = {**DEFAULTS.get(name, {}), **fixed, **own, **options}
     if bit_rate:
@@ -147,14 +153,17 @@ def find_encoder(name: str) -> av.Codec:
     return codec
 
 
-def special(name: str, pix_fmt: str, color: Color, source: ClipInfo) -> dict[str, str]:
-    """Settings that follow from the pictures: profiles, HDR metadata, chroma location."""
+def special(name: str, pix_fmt: str, color: Color, source: ClipInfo, size: tuple[int, int]) -> dict[str, str]:
+    """Settings that follow from the pictures: profiles, HDR metadata, slices."""
     if name == "prores_ks":
         return {"profile": "4444" if "444" in pix_fmt else "hq", "vendor": "apl0"} | ({"alpha_bits": "16"} if color.alpha else {})
     if name == "dnxhd":
         return {"profile": "dnxhr_444" if "444" in pix_fmt or "gbr" in pix_fmt else "dnxhr_hqx" if color.depth > 8 else "dnxhr_hq"}
     if name == "libx265":
-        return {"x265-params": ":".join(["log-level=error", *x265_hdr(source)])}
+        narrow = ["cutree=0"] if size[0] < 64 else []  # x265 4.1 writes past its memory there, and dies (widths of 33 to 48, measured)
+        return {"x265-params": ":".join(["log-level=error", *narrow, *x265_hdr(source)])}
+    if name == "ffv1":
+        return {"slices": str(ffv1_slices(size, color))}
     if name == "libx264":
         params = x264_hdr(source)
         return {"x264-params": ":".join(params)} if params else {}
@@ -164,11 +173,16 @@ def special(name: str, pix_fmt: str, color: Color, source: ClipInfo) -> dict[str
     return {}
 
 
-def careful(name: str, size: tuple[int, int], color: Color) -> dict[str, str]:
-    """Settings that follow from the size: what an encoder would refuse, or would fall over."""
-    if name == "ffv1":
-        return {"slices": str(ffv1_slices(size, color))}
-    return {"cutree": "0"} if name == "libx265" and 0 else {}
+def ffv1_slices(size: tuple[int, int], color: Color) -> int:
+    """The least number of slices from 4 up that FFV1 version 3 takes for this size, else the most: odd sides do not divide as they like."""
+    takes = [1]
+    least = 2 if size[0] > 352 or size[1] > 288 else 1
+    for down in range(least, 12):
+        for across in range(down, 2 * down):
+            cuts = list(zip(size, (across, down), color.subsampling if color.model == "yuv" else (1, 1), strict=True))
+            if all(n <= -(-side // f) and not (side % f and (side - side * (n - 1) // n) % f == 0) for side, n, f in cuts):
+                takes.append(across * down)
+    return min((n for n in takes if n >= 4), default=max(takes))
 
 
 def hdr_numbers(source: ClipInfo) -> tuple[list[float] | None, tuple[int, int] | None]:
@@ -321,4 +335,15 @@ def encodes_odd(codec: str, color: Color) -> bool:
     return codec not in EVEN_CODECS or color.model != "yuv" or color.subsampling == (1, 1)
 
 
-__all__ = ["Encoder", "Encoding", "configure", "encodes_odd", "plan_encoding"]
+def squared(it: Encoding, container: str, *, fixed: bool) -> Encoding:
+    """Where neither container nor codec can be told the shape of a pixel: square pixels, the display aspect kept (unless the size is fixed)."""
+    if it.sar == 1 or container in KEEPS_SAR or it.codec in TELLS_SAR:
+        return it
+    if fixed:
+        return replace(it, notes=(*it.notes, f"pixel aspect {it.sar} is lost: {it.codec} in {container} cannot say it; .mp4 and .mov can"))
+    w, h = (round(it.width * it.sar), it.height) if it.sar > 1 else (it.width, round(it.height / it.sar))
+    note = f"pixels of aspect {it.sar} become square, {w}x{h}: {it.codec} in {container} cannot say another; .mp4 and .mov can"
+    return replace(it, width=w, height=h, sar=Fraction(1), notes=(*it.notes, note))
+
+
+__all__ = ["Encoder", "Encoding", "configure", "encodes_odd", "plan_encoding", "squared"]

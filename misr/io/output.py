@@ -81,7 +81,7 @@ class Output:
         picture = self._container.add_stream(self._encoding.codec, rate=self._encoding.rate, options=dict(self._encoding.options))
         configure(picture, self._encoding)
         if stream is not None:
-            picture.metadata.update(kept_tags(dict(stream.metadata)))
+            picture.metadata.update(kept_tags(dict(stream.metadata), fmt))
             picture.disposition = stream.disposition
         picture.time_base = self._encoding.time_base
         if info.rotation and fmt in KEEPS_ROTATION:
@@ -158,11 +158,26 @@ class _Copy:
 
     def __init__(self, out: av.container.OutputContainer, stream: Any) -> None:
         self.stream = out.add_stream_from_template(stream, opaque=True)
-        self.stream.metadata.update(kept_tags(dict(stream.metadata)))
+        self.stream.metadata.update(kept_tags(dict(stream.metadata), out.format.name))
         self.stream.disposition = stream.disposition
         self._last: int | None = None
+        self._hidden: av.Packet | None = None
+        self._own_gaps = codec_name(stream) == "mov_text" and out.format.name in ("mp4", "mov", "3gp")
+        self._plays_all = stream.type == "audio" and out.format.name not in ("mp4", "mov", "3gp")
 
     def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
+        """The packet as the output wants it; of what an edit list hides, only the last, which primes the decoder, where none can hide it."""
+        if self._plays_all and packet.is_discard and packet.size:
+            self._hidden = packet
+            return
+        if self._own_gaps and packet.size == 2:
+            return  # a cue without text, which is how MP4 spells a gap: the muxer writes those anew
+        if self._hidden is not None:
+            yield from self._passed(self._hidden, origin)
+            self._hidden = None
+        yield from self._passed(packet, origin)
+
+    def _passed(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
         if packet.dts is None and packet.pts is None:
             if not packet.size:
                 return  # the demuxer's end mark
@@ -204,7 +219,7 @@ class _Audio(_Copy):
         context.layout = source.layout.name
         context.format = source.format.name if not formats or source.format.name in formats else formats[0]
         context.time_base = Fraction(1, rate)
-        self.stream.metadata.update(kept_tags(dict(stream.metadata)))
+        self.stream.metadata.update(kept_tags(dict(stream.metadata), out.format.name))
         self.stream.disposition = stream.disposition
         self._resampler = av.AudioResampler(format=context.format.name, layout=context.layout.name, rate=rate)
         self._origin = Fraction(0)
@@ -236,10 +251,10 @@ class _Text(_Copy):
         self._decoder = stream.codec_context
         self.stream = out.add_stream(codec)
         self._encoder = self.stream.codec_context
-        header = self._decoder.subtitle_header
+        header = self._decoder.subtitle_header or (codec_name(stream) in ("ass", "ssa") and self._decoder.extradata)  # styles
         self._encoder.subtitle_header = header if header else ASS_HEADER
         self._encoder.time_base = Fraction(1, 1000)
-        self.stream.metadata.update(kept_tags(dict(stream.metadata)))
+        self.stream.metadata.update(kept_tags(dict(stream.metadata), out.format.name))
         self.stream.disposition = stream.disposition
 
     def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:

@@ -17,5 +17,5 @@ def swscale(frames: Iterable[Frame], to: Encoding, kernel: str = "LANCZOS") -> I
     repack, scaler = Repacker(), av.video.reformatter.VideoReformatter()
     for frame in frames:
         source = from_frame(frame, planar_name(frame.color), repack)
-        big = scaler.reformat(source, to.width, to.height, planar_name(to.color), interpolation=kernel)
+        big = scaler.reformat(source, to.width, to.height, planar_name(to.color), interpolation=kernel, threads=1)
         yield to_frame(big, replace(to.color, range=frame.color.range), frame.time, frame.duration, repack)

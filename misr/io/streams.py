@@ -33,6 +33,12 @@ UNLISTED["vob"] = UNLISTED["mpeg"]
 STALE = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "_statistics", "major_brand", "minor_version",
          "compatible_brands", "handler_name", "vendor_id")  # true of the old file, not of the new
 
+MACINTOSH = {  # QuickTime's languages are a list; FFmpeg spells these of it otherwise, and forgets what it does not find
+    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "fas": "iri", "per": "iri", "sqi": "alb", "rum": "ron",
+    "cze": "ces", "slo": "slk", "mkd": "mac", "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur", "msa": "may", "wel": "cym", "eus": "baq",
+    "fre": "fra",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
@@ -128,9 +134,9 @@ def video_fate(stream: Any, fmt: str, able: frozenset[str], plan: Any) -> Stream
     if is_cover(stream):
         if fmt in ATTACHES:
             return plan("attach", note="cover art")
-        if fmt in ("mp4", "mov", "3gp", "flv"):
+        if fmt == "mp4":
             return plan("copy", note="cover art")
-        return plan("drop", note=f"{fmt} holds no cover art; .mkv and .mp4 do")
+        return plan("drop", note=f"{fmt} holds no cover art; .mkv and .mp4 do")  # the mov muxer takes it and writes nothing
     name = codec_name(stream)
     return plan("copy", note="second picture, not upscaled") if name in able else \
         plan("drop", note=f"{fmt} cannot hold a second {name} stream")
@@ -162,8 +168,8 @@ def holds(codec: str, fmt: str, able: frozenset[str]) -> bool:
     """Whether the muxer takes the codec as it is; the cases where FFmpeg's own list is too hopeful are spelt out."""
     if fmt in ("mp4", "mov", "3gp") and codec in TEXT_SUBTITLES:
         return codec == "mov_text"
-    if fmt == "mp4" and codec.startswith("pcm_"):
-        return False  # written, but hardly a player reads it
+    if fmt in ("mp4", "flv") and codec.startswith("pcm_"):
+        return False  # MP4: written, but hardly a player reads it; FLV: at a few rates only
     if fmt in ("mpegts", "avi", "flv") and codec in TEXT_SUBTITLES:
         return False
     if fmt == "webm":
@@ -171,6 +177,9 @@ def holds(codec: str, fmt: str, able: frozenset[str]) -> bool:
     return codec in able
 
 
-def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Tags that are still true of the new file."""
-    return {k: v for k, v in metadata.items() if not k.lower().startswith(STALE)}
+def kept_tags(metadata: dict[str, str], fmt: str = "") -> dict[str, str]:
+    """Tags that are still true of the new file; languages as the muxer spells them."""
+    kept = {k: v for k, v in metadata.items() if not k.lower().startswith(STALE)}
+    if fmt == "mov" and kept.get("language") in MACINTOSH:
+        kept["language"] = MACINTOSH[kept["language"]]
+    return kept
