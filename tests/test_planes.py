@@ -100,6 +100,14 @@ def test_packed_formats_are_unpacked_exactly(pix_fmt):
     assert_same(to_frame(theirs, color, ZERO, ZERO, Repacker()), frame)
 
 
+@pytest.mark.parametrize("pix_fmt", ["p010le", "xv30le", "y210le", "p216le"])
+def test_unpacking_is_the_same_every_time(pix_fmt):
+    frame, repack = ours(plain(pix_fmt), 82), Repacker()  # lines that end within a vector, where threads of swscale raced
+    theirs = from_frame(frame, pix_fmt, repack)
+    for _ in range(200):
+        assert_same(to_frame(theirs, frame.color, ZERO, ZERO, repack), frame)
+
+
 @pytest.mark.parametrize(("pix_fmt", "bits"), [("p010le", 10), ("p016le", 16)])
 def test_odd_widths_of_semi_planar_frames_are_read_to_the_last_column(pix_fmt, bits):
     frame, theirs = ours(plain(pix_fmt)), av.VideoFrame(W, H, pix_fmt)
