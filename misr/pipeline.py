@@ -222,8 +222,8 @@ def rendered(job: Job, reader: AnyReader, up: Upscaler, size: int, done: list[Se
 def check_count(job: Job, frames: int, packets: int) -> None:
     """n frames in is n packets out, or an error."""
     if packets != frames:
-        raise OutputError(f"{job.encoding.codec} made {packets} packets of {frames} frames; choose another -c:v or drop its extra "
-                          "options")
+        raise OutputError(f"{job.encoding.codec} made {packets} packets of {frames} frames; choose another -c:v or drop "
+                          "its extra options")
 
 
 def join(job: Job, segments: list[Segment], target: Path) -> None:

@@ -48,5 +48,6 @@ class Meter:
         seconds = time.monotonic() - self.began
         fps = (self.done - (self.first or 0)) / seconds if seconds > 0 else 0.0
         left = (self.expected - self.done) / fps if fps and self.expected > self.done else None
-        print(json.dumps({"frame": self.done, "frames": self.expected or None, "fps": round(fps, 2),
-                          "elapsed_s": round(seconds, 2), "eta_s": None if left is None else round(left, 1), "finished": finished}), file=sys.stderr, flush=True)
+        row = {"frame": self.done, "frames": self.expected or None, "fps": round(fps, 2), "elapsed_s": round(seconds, 2),
+               "eta_s": None if left is None else round(left, 1), "finished": finished}
+        print(json.dumps(row), file=sys.stderr, flush=True)

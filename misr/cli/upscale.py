@@ -77,9 +77,9 @@ def upscale(
     without = frozenset(k for k, gone in (("audio", no_audio), ("subtitle", no_subtitles), ("data", no_data)) if gone)
     wanted = Settings(model=model, scale=scale, size=size, strength=strength, codec=codec, pix_fmt=pix_fmt, options=options,
                       bit_rate=bits(bit_rate), audio=audio, without=without, fmt=fmt, start=clock("-ss", start),
-                      end=clock("-to", end), duration=clock("-t", duration), framerate=ratio(framerate), overwrite=yes, device=device,
-                      precision=precision, tile=tile, batch=batch, threads=threads, deinterlace=deinterlace,  # type: ignore[arg-type]
-                      on_error=on_error)  # type: ignore[arg-type]
+                      end=clock("-to", end), duration=clock("-t", duration), framerate=ratio(framerate), overwrite=yes,
+                      device=device, tile=tile, batch=batch, threads=threads, precision=precision,  # type: ignore[arg-type]
+                      deinterlace=deinterlace, on_error=on_error)  # type: ignore[arg-type]
     use_threads(threads)
     work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no)
 
