@@ -106,7 +106,6 @@ class Repacker:
     def __call__(self, frame: av.VideoFrame, pix_fmt: str, size: tuple[int, int] | None = None) -> av.VideoFrame:
         """The frame in another packing of the same samples, or (with size) a carrier of its side data of that size."""
         w, h = size or (frame.width, frame.height)
-        # one thread: vector stores run past a line's end, and with two they spoil a line the other has written (FFmpeg 8.1)
         return self._scaler.reformat(frame, w, h, pix_fmt, interpolation="POINT", threads=1)
 
 
