@@ -261,7 +261,8 @@ def rgb_planes(frame: Frame, rgb: Tensor, out: Color, scale: tuple[float, float]
     r, g, b = rgb.split(1, 1)
     if out.model == "rgb":
         return (*(store(code_luma(c, out), out) for c in (r, g, b)), *alpha)
-    kr, kg, kb = weights(out, h)
+    keeps = out.matrix == frame.color.matrix and frame.color.model == "yuv"  # untagged stays what it was, also past 720 lines
+    kr, kg, kb = weights(frame.color, frame.height) if keeps else weights(out, h)
     y = kr * r + kg * g + kb * b
     planes = [store(code_luma(y, out), out)]
     if out.model == "yuv":

@@ -13,6 +13,7 @@ from typing import Any
 
 from misr import __version__
 from misr.errors import InputError, OutputError
+from misr.frame import UNSPECIFIED
 from misr.io.encoder import Encoder, Encoding, encodes_odd, plan_encoding, squared
 from misr.io.output import Output, Span
 from misr.io.pictures import PICTURE_CODEC, AnimationReader, SequenceReader, is_picture, is_sequence, numbered, picture_suffix
@@ -291,6 +292,9 @@ def describe(job: Job, up: Upscaler) -> list[str]:
         if s.action != "picture":
             fate = {"copy": "kept", "attach": "kept", "convert": f"becomes {s.codec}", "drop": "dropped"}[s.action]
             lines.append(f"stream {s.index}  {s.kind} {s.source}: {fate}" + (f" ({s.note})" if s.note else ""))
+    if i.color.model == "yuv" and i.color.matrix == UNSPECIFIED and i.height < 720 <= e.height:
+        lines.append("note      the clip has no colour tags and grows past 720 lines, where some players guess BT.709 instead of BT.601; "
+                     "it stays untagged, as it came")
     return lines + [f"note      {n}" for n in e.notes]
 
 

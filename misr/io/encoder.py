@@ -139,7 +139,11 @@ def restated(source: Color, carrier: Color, codec: str) -> Color:
         return replace(color, matrix=5, range=FULL, siting=CENTER)
     if source.model == "rgb":  # RGB has no matrix to keep; HD's is what players expect, and it is tagged
         return replace(color, matrix=1, range=carrier.range or LIMITED, siting=0)
-    return replace(color, range=carrier.range or color.range)
+    if codec in ("libwebp", "libwebp_anim", "mpeg1video"):
+        siting = CENTER
+    else:  # where PyAV 18 cannot write the tag, an encoder's reader takes chroma for left-sited
+        siting = 0 if color.siting == CENTER and not hasattr(av.VideoFrame, "chroma_location") else color.siting
+    return replace(color, range=carrier.range or color.range, siting=siting)
 
 
 def find_encoder(name: str) -> av.Codec:
