@@ -9,7 +9,9 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
+
+import misr  # noqa: F401  before torch: it sets how OpenMP threads wait
+import torch  # isort: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -25,7 +25,8 @@ INTERMEDIATE = {"prores": "prores_ks", "dnxhd": "dnxhd", "ffv1": "ffv1", "utvide
                 "ffvhuff": "ffvhuff", "magicyuv": "magicyuv", "cfhd": "cfhd", "qtrle": "qtrle"}  # kept, where the container takes them
 TAKES = {  # of those, what each container holds
     "mov": {"prores_ks", "dnxhd", "cfhd", "qtrle"}, "matroska": {"prores_ks", "ffv1"},
-    "nut": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"}, "avi": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"},
+    "nut": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"},
+    "avi": {"ffv1", "utvideo", "huffyuv", "ffvhuff", "magicyuv", "cfhd"},
 }
 ALPHA_CODEC = {  # also for intermediates that the container does not hold
     "mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9", "nut": "ffv1", "avi": "ffv1",
@@ -95,18 +96,19 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     if playable := plain_video(source, container, codec, pix_fmt):
         name, pix_fmt = playable
         it, formats = find_encoder(name), [pix_fmt]
+    why = "what players show" if playable else "asked" if pix_fmt else f"the closest {name} has"
     chosen = pix_fmt or (best_format(formats, color) if formats else planar_name(replace(color, range=0)))
     carrier = color_of(chosen)
     if carrier is None or formats and chosen not in formats:
         raise OutputError(f"{name} does not take pixel format {chosen}; it takes {', '.join(formats[:12])}")
     color = restated(color, carrier, name)
-    if (color.depth, color.subsampling, color.alpha, color.model) != (c := source.color, (c.depth, c.subsampling, c.alpha, c.model))[1]:
-        notes.append(f"pixels: {source.pix_fmt} becomes {chosen} ({'asked' if pix_fmt else f'the closest {name} has'})")
+    if layout(color) != layout(source.color):
+        notes.append(f"pixels: {source.pix_fmt} becomes {chosen} ({why})")
     if source.color.alpha and not carrier.alpha:
         notes.append(f"alpha is dropped: {name} cannot hold it; .mov (ProRes 4444), .mkv (FFV1) and .webm (VP9) can")
     fixed = {"bf": "0"} if container == "avi" and name.startswith("libx26") else {}  # AVI has no order but decoding order
     own = special(name, chosen, color, source, size)
-    options = {k: f"{own[k]}:{v}" if k.endswith("-params") and k in own else v for k, v in options.items()}  # said twice: the last counts
+    options = {k: f"{own[k]}:{v}" if k.endswith("-params") and k in own else v for k, v in options.items()}  # of two, the last counts
     merged = {**DEFAULTS.get(name, {}), **fixed, **own, **options}
     if bit_rate:
         merged = {k: v for k, v in merged.items() if k not in ("crf", "qscale") or k in options}
@@ -117,6 +119,11 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     return Encoding(codec=name, pix_fmt=chosen, color=color, width=size[0], height=size[1], time_base=tick, rate=source.rate,
                     sar=source.sar if sar is None else sar, options=tuple(sorted(merged.items())), bit_rate=bit_rate, threads=threads,
                     notes=tuple(notes))
+
+
+def layout(color: Color) -> tuple[object, ...]:
+    """What of a colour is lost or changed by another pixel format."""
+    return color.model, color.depth, color.subsampling, color.alpha
 
 
 def plain_video(source: ClipInfo, container: str, codec: str | None, pix_fmt: str | None) -> tuple[str, str] | None:
@@ -164,7 +171,7 @@ def special(name: str, pix_fmt: str, color: Color, source: ClipInfo, size: tuple
     if name == "dnxhd":
         return {"profile": "dnxhr_444" if "444" in pix_fmt or "gbr" in pix_fmt else "dnxhr_hqx" if color.depth > 8 else "dnxhr_hq"}
     if name == "libx265":
-        narrow = ["cutree=0"] if size[0] < 64 else []  # x265 4.1 writes past its memory there, and dies (widths of 33 to 48, measured)
+        narrow = ["cutree=0"] if size[0] < 64 else []  # from 33 to 48 wide, x265 writes past its memory and dies (measured)
         return {"x265-params": ":".join(["log-level=error", *narrow, *x265_hdr(source)])}
     if name == "ffv1":
         return {"slices": str(ffv1_slices(size, color))}
@@ -178,7 +185,7 @@ def special(name: str, pix_fmt: str, color: Color, source: ClipInfo, size: tuple
 
 
 def ffv1_slices(size: tuple[int, int], color: Color) -> int:
-    """The least number of slices from 4 up that FFV1 version 3 takes for this size, else the most: odd sides do not divide as they like."""
+    """The least number of slices from 4 up that FFV1 version 3 takes for this size, else the most; odd sides do not take all."""
     takes = [1]
     least = 2 if size[0] > 352 or size[1] > 288 else 1
     for down in range(least, 12):
@@ -340,11 +347,12 @@ def encodes_odd(codec: str, color: Color) -> bool:
 
 
 def squared(it: Encoding, container: str, *, fixed: bool) -> Encoding:
-    """Where neither container nor codec can be told the shape of a pixel: square pixels, the display aspect kept (unless the size is fixed)."""
+    """Where neither container nor codec can be told a pixel's shape: square ones, the display aspect kept (unless the size is fixed)."""
     if it.sar == 1 or container in KEEPS_SAR or it.codec in TELLS_SAR:
         return it
     if fixed:
-        return replace(it, notes=(*it.notes, f"pixel aspect {it.sar} is lost: {it.codec} in {container} cannot say it; .mp4 and .mov can"))
+        note = f"pixel aspect {it.sar} is lost: {it.codec} in {container} cannot say it; .mp4 and .mov can"
+        return replace(it, notes=(*it.notes, note))
     w, h = (round(it.width * it.sar), it.height) if it.sar > 1 else (it.width, round(it.height / it.sar))
     note = f"pixels of aspect {it.sar} become square, {w}x{h}: {it.codec} in {container} cannot say another; .mp4 and .mov can"
     return replace(it, width=w, height=h, sar=Fraction(1), notes=(*it.notes, note))

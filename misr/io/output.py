@@ -166,7 +166,7 @@ class _Copy:
         self._plays_all = stream.type == "audio" and out.format.name not in ("mp4", "mov", "3gp")
 
     def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
-        """The packet as the output wants it; of what an edit list hides, only the last, which primes the decoder, where none can hide it."""
+        """The packet as the output wants it. Sound an edit list hides: where none can, only its last packet, which primes the decoder."""
         if self._plays_all and packet.is_discard and packet.size:
             self._hidden = packet
             return

@@ -198,7 +198,8 @@ class Reader:
             last = time
             duration = Fraction(f.duration or 0) * base
             color = read_color(f, self.info.codec)
-            yield to_frame(f, color, time, duration, self._repack)
+            frame = to_frame(f, color, time, duration, self._repack)
+            yield replace(frame, source=None) if self._turn else frame  # its side data (EXIF) would have it turned once more
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         frames = self._raw()
@@ -306,8 +307,10 @@ class Reader:
                 if packet.stream.index == self._stream.index:
                     try:
                         frames = self._frames_of(packet)
-                    except av.error.FFmpegError:
-                        frames = []
+                    except av.error.FFmpegError as e:
+                        if self.path == "-" and self.on_error == "stop":  # a pipe's frames are not read again
+                            raise DecodeError(f"standard input: the beginning does not decode ({reason(e)}); use --on-error "
+                                              "repeat to go on with what does") from None
                 if self.path == "-":
                     self._held.append((packet, frames))
                 found += frames
