@@ -116,7 +116,8 @@ def plan_encoding(source: ClipInfo, container: str, size: tuple[int, int], *, co
     tick = source.time_base if source.time_base.denominator <= FINEST_TICK else Fraction(1, FINEST_TICK)
     if name in ("mpeg4", "mpeg2video"):  # 16 bit of clock in the bitstream
         tick = 1 / source.rate if name == "mpeg2video" else tick if tick.denominator < 65536 else Fraction(1, 60000)
-    return Encoding(codec=name, pix_fmt=chosen, color=color, width=size[0], height=size[1], time_base=tick, rate=source.rate,
+    rate = min(source.rate, Fraction(240)) if name == "libsvtav1" else source.rate  # more it refuses; a wild clip may claim 600
+    return Encoding(codec=name, pix_fmt=chosen, color=color, width=size[0], height=size[1], time_base=tick, rate=rate,
                     sar=source.sar if sar is None else sar, options=tuple(sorted(merged.items())), bit_rate=bit_rate, threads=threads,
                     notes=tuple(notes))
 

@@ -118,7 +118,25 @@ def fate(stream: Any, picture: int, fmt: str, able: frozenset[str], audio: str |
         return plan("attach") if fmt in ATTACHES else plan("drop", note=f"{fmt} holds no attachments; .mkv does")
     if fmt in ("mp4", "mov") and "timecode" in stream.metadata:
         return plan("drop", note="its timecode is written again from the picture's tag")
-    return plan("drop", note=f"{fmt} cannot be given {codec or 'unknown'} data")
+    if takes_data(stream, fmt):
+        return plan("copy")
+    return plan("drop", note=f"{fmt} cannot be given {data_name(stream)} data")
+
+
+def takes_data(stream: Any, fmt: str) -> bool:
+    """Whether the muxer accepts a data stream (telemetry, KLV) as it is: tried on a file in memory."""
+    try:
+        with av.open(io.BytesIO(), "w", format=fmt) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def data_name(stream: Any) -> str:
+    """What a data stream is called, where FFmpeg knows."""
+    return str(getattr(stream, "name", None) or "unknown")
 
 
 def codec_name(stream: Any) -> str:

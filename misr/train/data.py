@@ -125,11 +125,11 @@ def worn_pairs(planes: list[Plane], scale: int, ratio: int, crop: int, *, each: 
 
 
 class Sampler:
-    """Random crops of pairs, flipped and turned; pairs are drawn by the square root of their size."""
+    """Random crops of pairs, flipped and turned; a pair is drawn by its number of crops to the power of `by_size`."""
 
-    def __init__(self, pairs: list[Pair], crop: int, *, seed: int = 0) -> None:
+    def __init__(self, pairs: list[Pair], crop: int, *, by_size: float = 0.5, seed: int = 0) -> None:
         self.pairs, self.crop, self.rng = pairs, crop, np.random.default_rng(seed)
-        weight = np.array([len(p.corners) for p in pairs]) ** 0.5
+        weight = np.array([len(p.corners) for p in pairs], dtype=float) ** by_size
         self.ends = np.cumsum(weight / weight.sum())
 
     def batch(self, n: int) -> tuple[Tensor, Tensor]:
