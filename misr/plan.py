@@ -16,10 +16,19 @@ from misr.errors import InputError, OutputError
 from misr.frame import UNSPECIFIED
 from misr.io.encoder import Encoder, Encoding, encodes_odd, plan_encoding, squared
 from misr.io.output import Output, Span
-from misr.io.pictures import PICTURE_CODEC, AnimationReader, SequenceReader, is_picture, is_sequence, numbered, picture_suffix
+from misr.io.pictures import (
+    PICTURE_CODEC,
+    AnimationReader,
+    SequenceReader,
+    is_picture,
+    is_sequence,
+    numbered,
+    picture_suffix,
+)
 from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader, open_input
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
-from misr.pipeline import AnyReader, Job, Progress, journal_path, run, signature
+from misr.journal import journal_path, signature
+from misr.pipeline import AnyReader, Job, Progress, run
 from misr.upscaler import Precision, Upscaler
 from misr.zoo import card, choose
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from misr.io.encoder import Encoder
-from misr.pipeline import journal_path
+from misr.journal import journal_path
 from tests import media
 from tests.command import clip, decoded, misr, one_sentence, up
 from tests.media import times_s as times
@@ -388,7 +388,7 @@ def test_a_sequence_that_was_stopped_goes_on(tmp_path: Path, moment: str, capsys
 def test_a_changed_picture_of_a_sequence_starts_over(tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     shots, out = media.sequence(tmp_path, frames=6), tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr("misr.pipeline.Journal.finish", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("misr.journal.Journal.finish", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
         assert up(shots, out) == 130
     shutil.copy(shots / "shot00004.png", shots / "shot00002.png")
     assert up(shots, out) == 0

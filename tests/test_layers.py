@@ -21,7 +21,7 @@ LAYERS = [  # rooms of one row do not see each other
     {"frame", "geo", "resample"},
     {"color", "window", "scene", "registration", "card", "metrics", "nets"},
     {"io", "zoo"},
-    {"upscaler"},
+    {"upscaler", "journal"},
     {"pipeline"},
     {"plan"},
     {"fuse", "evaluate", "report", "train", "bench"},

@@ -17,7 +17,8 @@ import av
 import pytest
 
 from misr.errors import DecodeError
-from misr.pipeline import journal_path, prefetch
+from misr.journal import journal_path
+from misr.pipeline import prefetch
 from tests.command import clip, decoded, in_child, one_sentence, short_segments, up
 from tests.media import cut_short, picture
 from tests.media import times_s as times

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from misr.card import ModelCard
-from misr.pipeline import journal_path
+from misr.journal import journal_path
 from tests.command import clip, decoded, in_child, one_sentence, short_segments, up
 from tests.media import times_s as times
 
