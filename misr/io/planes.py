@@ -34,6 +34,9 @@ INTERLEAVED = {"ya8": (8, np.uint8), "ya16le": (16, np.uint16)}  # gray with alp
 COARSE = {"pal8", "rgb8", "bgr8", "rgb4_byte", "bgr4_byte", "rgb565le", "rgb555le", "bgr565le", "bgr555le", "monow", "monob"}  # lose colours
 
 
+STILLS = {"mjpeg", "tiff", "bmp", "pgm", "pam", "targa", "jpeg2000", "webp"}
+
+
 def unpacked(pix_fmt: str) -> str:
     """The planar little-endian format that holds the same samples."""
     if pix_fmt.endswith("be") and pix_fmt not in UNPACKED:
@@ -76,8 +79,8 @@ def read_color(frame: av.VideoFrame, codec: str = "") -> Color:
     if color is None or not (8 <= color.depth <= 16 or color.depth == 32):
         raise InputError(f"pixel format {frame.format.name} is not one misr reads; convert it first (ffmpeg -pix_fmt yuv444p16le)")
     tagged = int(frame.color_range)
-    if not tagged and color.model == "gray" and color.depth == 32:
-        tagged = FULL  # floats go from 0 to 1, so their integers use the whole range
+    if not tagged and color.model == "gray" and (color.depth == 32 or codec in STILLS):
+        tagged = FULL  # floats go from 0 to 1, so their integers use the whole range; so do photographs
     color = replace(color, matrix=int(frame.colorspace), range=color.range or tagged, primaries=int(frame.color_primaries),
                     transfer=int(frame.color_trc))
     return replace(color, siting=siting_of(frame, color, codec))

@@ -426,14 +426,14 @@ def pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
 def filtered(frames: Iterator[av.VideoFrame], chain: str) -> Iterator[av.VideoFrame]:
     """Frames through filters that give one frame for each; times stay the frames' own."""
     graph: av.filter.Graph | None = None
-    stamps: list[tuple[int | None, Any, int | None]] = []
+    stamps: list[tuple[Any, ...]] = []
     for f in frames:
         if graph is None:
             parts = [(part + "=").split("=", 1) for part in chain.split(",")]
             graph = simple_graph(f, *((name, options.rstrip("=")) for name, options in parts))
             if graph is None:
                 raise InputError(f"{chain.split('=')[0]} does not take {f.format.name} frames; convert the clip to yuv422p10le first")
-        stamps.append((f.pts, f.time_base, f.duration))
+        stamps.append((f.pts, f.time_base, f.duration, f.colorspace, f.color_range))
         graph.push(f)
         yield from _stamped(graph, stamps)
     if graph is not None:
@@ -450,9 +450,9 @@ def turned(info: ClipInfo) -> ClipInfo:
     return replace(info, rotation=0, width=info.height, height=info.width, sar=1 / info.sar, color=color)
 
 
-def _stamped(graph: av.filter.Graph, stamps: list[tuple[int | None, Any, int | None]]) -> Iterator[av.VideoFrame]:
+def _stamped(graph: av.filter.Graph, stamps: list[tuple[Any, ...]]) -> Iterator[av.VideoFrame]:
     for out in pulled(graph):
-        pts, base, duration = stamps.pop(0)
+        pts, base, duration, out.colorspace, out.color_range = stamps.pop(0)  # the graph tags what was untagged
         out.pts, out.duration = pts, duration or 0
         out.time_base = base
         yield out
