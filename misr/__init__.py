@@ -28,16 +28,44 @@ if TYPE_CHECKING:
     from misr.window import Sliding, Window
 
 CONTENTS = {
-    "upscale": ("misr.plan", "upscale"), "Settings": ("misr.plan", "Settings"), "Result": ("misr.plan", "Result"),
-    "load": ("misr.upscaler", "Upscaler"), "Upscaler": ("misr.upscaler", "Upscaler"), "Session": ("misr.upscaler", "Session"),
+    "upscale": ("misr.plan", "upscale"),
+    "Settings": ("misr.plan", "Settings"),
+    "Result": ("misr.plan", "Result"),
+    "load": ("misr.upscaler", "Upscaler"),
+    "Upscaler": ("misr.upscaler", "Upscaler"),
+    "Session": ("misr.upscaler", "Session"),
     "open": ("misr.io.reader", "Reader"),
-    "Frame": ("misr.frame", "Frame"), "Color": ("misr.frame", "Color"), "ModelCard": ("misr.card", "ModelCard"),
-    "Window": ("misr.window", "Window"), "Sliding": ("misr.window", "Sliding"),
-    "MisrError": ("misr.errors", "MisrError"), "InputError": ("misr.errors", "InputError"), "DecodeError": ("misr.errors", "DecodeError"),
-    "OutputError": ("misr.errors", "OutputError"), "ModelError": ("misr.errors", "ModelError"),
+    "Frame": ("misr.frame", "Frame"),
+    "Color": ("misr.frame", "Color"),
+    "ModelCard": ("misr.card", "ModelCard"),
+    "Window": ("misr.window", "Window"),
+    "Sliding": ("misr.window", "Sliding"),
+    "MisrError": ("misr.errors", "MisrError"),
+    "InputError": ("misr.errors", "InputError"),
+    "DecodeError": ("misr.errors", "DecodeError"),
+    "OutputError": ("misr.errors", "OutputError"),
+    "ModelError": ("misr.errors", "ModelError"),
 }
-__all__ = ["Color", "DecodeError", "Frame", "InputError", "MisrError", "ModelCard", "ModelError", "OutputError", "Result", "Session",
-           "Settings", "Sliding", "Upscaler", "Window", "__version__", "load", "open", "upscale"]
+__all__ = [
+    "Color",
+    "DecodeError",
+    "Frame",
+    "InputError",
+    "MisrError",
+    "ModelCard",
+    "ModelError",
+    "OutputError",
+    "Result",
+    "Session",
+    "Settings",
+    "Sliding",
+    "Upscaler",
+    "Window",
+    "__version__",
+    "load",
+    "open",
+    "upscale",
+]
 
 
 def __getattr__(name: str) -> Any:

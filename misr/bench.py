@@ -51,16 +51,26 @@ def sample(path: Path, *, width: int = 480, height: int = 270, frames: int = 120
     rng = np.random.default_rng(7)
     board = blurred(rng.random((height * 2, width * 2), dtype=np.float32))
     color = Color("yuv", subsampling=(2, 2), matrix=6, range=1)
-    encoding = Encoding("libx264", "yuv420p", color, width, height, Fraction(1, 30), Fraction(30), Fraction(1),
-                        options=(("crf", "18"), ("preset", "veryfast")))
+    encoding = Encoding(
+        "libx264",
+        "yuv420p",
+        color,
+        width,
+        height,
+        Fraction(1, 30),
+        Fraction(30),
+        Fraction(1),
+        options=(("crf", "18"), ("preset", "veryfast")),
+    )
     from misr.io.writer import write_clip
 
     def pictures() -> Iterator[Frame]:
         for n in range(frames):
             x, y = (3 * n) % width, (2 * n) % height
-            luma = (board[y:y + height, x:x + width] * 200 + 25).astype(np.uint8)
+            luma = (board[y : y + height, x : x + width] * 200 + 25).astype(np.uint8)
             chroma = luma[::2, ::2] // 4 + 96
             yield Frame((luma, chroma, 255 - chroma), color, Fraction(n, 30), Fraction(1, 30))
+
     write_clip(path, pictures(), encoding)
     return path
 
@@ -99,18 +109,25 @@ def measure(clip: Path, settings: Settings, *, runs: int = 3) -> Stages:
         def lanczos() -> int:
             return encoded(job.encoding, swscale(reader.frames(), job.encoding))
 
-        figures = [counted(lambda: prefetch(reader.frames()), runs), counted(lambda: sharp(up, retimed(frames), job), runs),
-                   counted(lambda: sharp(up, prefetch(reader.frames()), job), runs),
-                   fps(lambda: encoded(job.encoding, retimed(islice(cycle(held), len(frames)))), runs), fps(whole, runs), fps(lanczos, runs)]
+        figures = [
+            counted(lambda: prefetch(reader.frames()), runs),
+            counted(lambda: sharp(up, retimed(frames), job), runs),
+            counted(lambda: sharp(up, prefetch(reader.frames()), job), runs),
+            fps(lambda: encoded(job.encoding, retimed(islice(cycle(held), len(frames)))), runs),
+            fps(whole, runs),
+            fps(lanczos, runs),
+        ]
         reader.close()
     return Stages(*figures)
 
 
 def counted(make: Callable[[], Iterator[Frame]], runs: int) -> float:
     """Median frames per second at which an iterator of frames runs dry."""
+
     def work() -> int:
         with closing(make()) as frames:  # type: ignore[type-var]
             return sum(1 for _ in frames)
+
     work()
     return fps(work, runs)
 

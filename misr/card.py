@@ -51,7 +51,9 @@ class ModelCard:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as e:
-            raise ModelError(f"{path}: not a readable model card ({e}); a model is a directory with card.json") from None
+            raise ModelError(
+                f"{path}: not a readable model card ({e}); a model is a directory with card.json"
+            ) from None
         if not isinstance(raw, dict):
             raise ModelError(f"{path}: not a model card (a JSON object is wanted)")
         known = {f.name for f in fields(ModelCard)}

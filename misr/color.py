@@ -37,7 +37,9 @@ def weights(color: Color, height: int) -> tuple[float, float, float]:
     if matrix in (0, UNSPECIFIED) or color.model == "rgb" and matrix not in KR_KB:
         matrix = 1 if height >= 720 else 6
     if matrix not in KR_KB:
-        raise InputError(f"colour matrix {matrix} (H.273) has no fixed luma weights; convert the clip to BT.709 or BT.2020 first")
+        raise InputError(
+            f"colour matrix {matrix} (H.273) has no fixed luma weights; convert the clip to BT.709 or BT.2020 first"
+        )
     kr, kb = KR_KB[matrix]
     return kr, 1 - kr - kb, kb
 
@@ -152,8 +154,9 @@ def code_luma(x: Tensor, color: Color) -> Tensor:
     return x if (black, white) == (0.0, 1.0) else x * (white - black) + black
 
 
-def normal_chroma(frame: Frame, size: tuple[int, int], scale: tuple[float, float], grid: Color,
-                  device: torch.device) -> tuple[Tensor, Tensor]:
+def normal_chroma(
+    frame: Frame, size: tuple[int, int], scale: tuple[float, float], grid: Color, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Cb and Cr in [-1/2, 1/2], (1, 1, h, w), resampled onto grid's chroma lattice for a picture of `size`."""
     color = frame.color
     if color.model == "gray":
@@ -177,7 +180,9 @@ def chroma_size(size: tuple[int, int], color: Color) -> tuple[int, int]:
     return -(-size[0] // fy), -(-size[1] // fx)
 
 
-def resample_chroma(planes: Tensor, size: tuple[int, int], scale: tuple[float, float], source: Color, out: Color) -> Tensor:
+def resample_chroma(
+    planes: Tensor, size: tuple[int, int], scale: tuple[float, float], source: Color, out: Color
+) -> Tensor:
     """Chroma planes (n, 1, h, w) onto out's chroma lattice for a luma of `size`, enlarged by scale (across, down)."""
     ratio = tuple(s * f / g for s, f, g in zip(scale, source.subsampling, out.subsampling, strict=True))
     want, shift = chroma_size(size, out), siting_shift(source, out, scale)
@@ -185,8 +190,9 @@ def resample_chroma(planes: Tensor, size: tuple[int, int], scale: tuple[float, f
         return planes
     if ratio[0] == ratio[1] == int(ratio[0]) > 1:  # a whole factor, also where odd sizes rounded up: enlarge, then crop
         grown = resample(planes, (planes.shape[-2] * int(ratio[1]), planes.shape[-1] * int(ratio[0])), shift=shift)
-        return F.pad(grown, (0, max(0, want[1] - grown.shape[-1]), 0, max(0, want[0] - grown.shape[-2])),
-                     mode="replicate")[..., :want[0], :want[1]]
+        return F.pad(
+            grown, (0, max(0, want[1] - grown.shape[-1]), 0, max(0, want[0] - grown.shape[-2])), mode="replicate"
+        )[..., : want[0], : want[1]]
     return resample(planes, want, (ratio[0], ratio[1]), shift=shift)
 
 
@@ -218,7 +224,11 @@ def picture_planes(frame: Frame, luma: Tensor, out: Color, scale: tuple[float, f
 
 def other_matrix(source: Color, out: Color, height: int) -> bool:
     """Whether YUV goes to YUV of other luma weights (JPEG is always BT.601)."""
-    return out.model == source.model == "yuv" and out.matrix != source.matrix and weights(source, height) != weights(out, height)
+    return (
+        out.model == source.model == "yuv"
+        and out.matrix != source.matrix
+        and weights(source, height) != weights(out, height)
+    )
 
 
 def wrap_planes(frame: Frame, stored_luma: Tensor, out: Color, scale: tuple[float, float]) -> tuple[Tensor, ...]:
@@ -228,7 +238,9 @@ def wrap_planes(frame: Frame, stored_luma: Tensor, out: Color, scale: tuple[floa
     return (stored_luma, *chroma, *alpha_plane(frame, size, scale, out, device))
 
 
-def yuv_chroma(frame: Frame, size: tuple[int, int], scale: tuple[float, float], out: Color, device: torch.device) -> list[Tensor]:
+def yuv_chroma(
+    frame: Frame, size: tuple[int, int], scale: tuple[float, float], out: Color, device: torch.device
+) -> list[Tensor]:
     """Stored Cb and Cr of the picture. Same coding: code values are interpolated as they are, and shuffled as bytes."""
     source = frame.color
     if not (source.model == "yuv" and same_codes(source, out)):
@@ -243,7 +255,9 @@ def yuv_chroma(frame: Frame, size: tuple[int, int], scale: tuple[float, float], 
     return list(store(resample_chroma(planes, size, scale, source, out), out).split(1))
 
 
-def alpha_plane(frame: Frame, size: tuple[int, int], scale: tuple[float, float], out: Color, device: torch.device) -> list[Tensor]:
+def alpha_plane(
+    frame: Frame, size: tuple[int, int], scale: tuple[float, float], out: Color, device: torch.device
+) -> list[Tensor]:
     """The stored alpha of the picture, interpolated; opaque where the frame has none. Alpha is always full range."""
     if not out.alpha:
         return []
@@ -261,7 +275,9 @@ def rgb_planes(frame: Frame, rgb: Tensor, out: Color, scale: tuple[float, float]
     r, g, b = rgb.split(1, 1)
     if out.model == "rgb":
         return (*(store(code_luma(c, out), out) for c in (r, g, b)), *alpha)
-    keeps = out.matrix == frame.color.matrix and frame.color.model == "yuv"  # untagged stays what it was, also past 720 lines
+    keeps = (
+        out.matrix == frame.color.matrix and frame.color.model == "yuv"
+    )  # untagged stays what it was, also past 720 lines
     kr, kg, kb = weights(frame.color, frame.height) if keeps else weights(out, h)
     y = kr * r + kg * g + kb * b
     planes = [store(code_luma(y, out), out)]
@@ -272,6 +288,18 @@ def rgb_planes(frame: Frame, rgb: Tensor, out: Color, scale: tuple[float, float]
     return (*planes, *alpha)
 
 
-__all__ = ["CENTER", "chroma_size", "luma_view", "on_host", "picture_planes", "rgb_planes", "rgb_view", "shuffle", "store",
-           "unit", "view", "weights",
-           "wrap_planes"]
+__all__ = [
+    "CENTER",
+    "chroma_size",
+    "luma_view",
+    "on_host",
+    "picture_planes",
+    "rgb_planes",
+    "rgb_view",
+    "shuffle",
+    "store",
+    "unit",
+    "view",
+    "weights",
+    "wrap_planes",
+]

@@ -65,8 +65,10 @@ class Frame:
 
     @property
     def width(self) -> int:
+        """Luma samples across."""
         return int(self.planes[0].shape[1])
 
     @property
     def height(self) -> int:
+        """Luma samples down."""
         return int(self.planes[0].shape[0])

@@ -70,7 +70,9 @@ class Journal:
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OutputError(f"another misr is writing this output ({self.path}); wait for it, or give another name") from None
+            raise OutputError(
+                f"another misr is writing this output ({self.path}); wait for it, or give another name"
+            ) from None
 
     def _empty(self) -> None:
         """Forget what another job left; the plan goes first, so that a crash in between cannot mix the two."""
@@ -120,4 +122,8 @@ def signature(path: str) -> dict[str, Any]:
         head = f.read(1 << 16)
         f.seek(max(0, stat.st_size - (1 << 16)))
         tail = f.read()
-    return {"size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, "ends": hashlib.sha256(head + tail).hexdigest()}
+    return {
+        "size_bytes": stat.st_size,
+        "modified_ns": stat.st_mtime_ns,
+        "ends": hashlib.sha256(head + tail).hexdigest(),
+    }

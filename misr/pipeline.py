@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from misr.errors import InputError, OutputError
 from misr.frame import Frame
 from misr.io.encoder import Encoder, Encoding
+from misr.io.opening import open_input
 from misr.io.output import Output, Span, other_packets
 from misr.io.pictures import (
     PICTURE_CODEC,
@@ -35,7 +36,7 @@ from misr.io.pictures import (
     sequence_name,
     write_picture,
 )
-from misr.io.reader import ClipInfo, Reader, open_input
+from misr.io.reader import ClipInfo, Reader
 from misr.io.segments import Segment, decoding_times, read_segment, segment_packets, write_segment
 from misr.io.streams import StreamPlan
 from misr.journal import Journal, journal_path
@@ -129,11 +130,17 @@ class Job:
         """Files can be; pipes, animations and VP9 with alpha (whose packets carry a second picture) cannot."""
         alpha = self.encoding.color.alpha and self.encoding.codec.startswith("libvpx")
         pointers = self.encoding.codec == "wrapped_avframe"  # its packets are addresses of frames
-        return "-" not in (self.source, self.target) and self.fmt not in ("gif", "apng", "webp") and not alpha and not pointers
+        return (
+            "-" not in (self.source, self.target)
+            and self.fmt not in ("gif", "apng", "webp")
+            and not alpha
+            and not pointers
+        )
 
 
-def run(job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None = None,
-        say: Callable[[str], None] = print) -> int:
+def run(
+    job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None = None, say: Callable[[str], None] = print
+) -> int:
     """Carry a job out; the number of frames written. Raises MisrError; then nothing stands under the final name."""
     tell = progress or (lambda done, expected: None)
     if job.fmt == "image2":
@@ -141,8 +148,9 @@ def run(job: Job, reader: AnyReader, up: Upscaler, *, progress: Progress | None 
     return render_segments(job, reader, up, tell, say) if job.resumable else render_through(job, reader, up, tell)
 
 
-def sharp(up: Upscaler, frames: Iterable[Frame], job: Job, *, first: int = 0, begin: int = 0,
-          end: int | None = None) -> Iterator[Frame]:
+def sharp(
+    up: Upscaler, frames: Iterable[Frame], job: Job, *, first: int = 0, begin: int = 0, end: int | None = None
+) -> Iterator[Frame]:
     """The wanted sharp frames of a run of frames that begins at number `first`."""
     size = job.encoding.width, job.encoding.height
     session = up.session(out=job.encoding.color, size=size, first=first, begin=begin, end=end)
@@ -158,7 +166,9 @@ def render_segments(job: Job, reader: AnyReader, up: Upscaler, progress: Progres
         done = journal.open(say)
         complete = journal.finished == len(done)  # fewer are found where one was damaged since
         if done and not complete:
-            say(f"resuming at segment {len(done) + 1} of {max(len(done) + 1, -(-job.expected // size)) if job.expected else '?'}")
+            say(
+                f"resuming at segment {len(done) + 1} of {max(len(done) + 1, -(-job.expected // size)) if job.expected else '?'}"
+            )
         if done and complete:
             say("resuming at the join, every segment is there")
         if not complete:
@@ -167,7 +177,9 @@ def render_segments(job: Job, reader: AnyReader, up: Upscaler, progress: Progres
         total = sum(len(s.times) for s in done)
         if total == 0:
             journal.remove()
-            raise InputError(f"{job.source}: no frame between -ss and -to; the clip lasts {float(job.info.duration or 0):.2f} s")
+            raise InputError(
+                f"{job.source}: no frame between -ss and -to; the clip lasts {float(job.info.duration or 0):.2f} s"
+            )
         join(job, done, journal.path / f"joined.{job.fmt}")
         os.replace(journal.path / f"joined.{job.fmt}", job.target)
         journal.remove()
@@ -179,15 +191,19 @@ def chunked(frames: int, emit: int) -> int:
     return max(1, round(frames / emit)) * emit
 
 
-def rendered(job: Job, reader: AnyReader, up: Upscaler, size: int, done: list[Segment], progress: Progress,
-             journal: Journal) -> Iterator[Segment]:
+def rendered(
+    job: Job, reader: AnyReader, up: Upscaler, size: int, done: list[Segment], progress: Progress, journal: Journal
+) -> Iterator[Segment]:
     """The segments after `done`, each written to the journal as it is finished. Decoder, net and encoder overlap."""
     times = [t for s in done for t in s.times]
     begin = len(times)
     context = max(up.card.before, 1)
     first = max(0, begin - context) if begin else 0
     frames = reader.frames(times[first] if begin else None)
-    with closing(prefetch(frames)) as decoded, closing(prefetch(sharp(up, decoded, job, first=first, begin=begin))) as ready:
+    with (
+        closing(prefetch(frames)) as decoded,
+        closing(prefetch(sharp(up, decoded, job, first=first, begin=begin))) as ready,
+    ):
         count = begin
         while True:
             segment, encoder = list[Fraction](), Encoder(job.encoding)
@@ -213,15 +229,19 @@ def rendered(job: Job, reader: AnyReader, up: Upscaler, size: int, done: list[Se
 def check_count(job: Job, frames: int, packets: int) -> None:
     """n frames in is n packets out, or an error."""
     if packets != frames:
-        raise OutputError(f"{job.encoding.codec} made {packets} packets of {frames} frames; choose another -c:v or drop "
-                          "its extra options")
+        raise OutputError(
+            f"{job.encoding.codec} made {packets} packets of {frames} frames; choose another -c:v or drop "
+            "its extra options"
+        )
 
 
 def join(job: Job, segments: list[Segment], target: Path) -> None:
     """All segments and the source's other streams into one file, by packet copy."""
     extradata = {s.extradata for s in segments}
     if len(extradata) > 1:
-        raise OutputError(f"segments of {job.target} were encoded with different settings; remove {target.parent} and run again")
+        raise OutputError(
+            f"segments of {job.target} were encoded with different settings; remove {target.parent} and run again"
+        )
     dts = iter(decoding_times([p for s in segments for p in s.pts]))
     with opened(job) or nullcontext() as source:
         others = other_packets(job.source, job.streams, job.info.video_index)
@@ -298,8 +318,17 @@ def render_pictures(job: Job, reader: AnyReader, up: Upscaler, progress: Progres
     return total
 
 
-def journal_pictures(job: Job, reader: AnyReader, up: Upscaler, journal: Journal, suffix: str, progress: Progress,
-                     say: Callable[[str], None], *, several: bool) -> int:
+def journal_pictures(
+    job: Job,
+    reader: AnyReader,
+    up: Upscaler,
+    journal: Journal,
+    suffix: str,
+    progress: Progress,
+    say: Callable[[str], None],
+    *,
+    several: bool,
+) -> int:
     """Fill the journal with the pictures it lacks; how many there are now."""
     begin = next(n for n in count_from(0) if not journal.picture(n, suffix).exists()) // up.card.emit * up.card.emit
     if begin:
@@ -307,12 +336,17 @@ def journal_pictures(job: Job, reader: AnyReader, up: Upscaler, journal: Journal
     first = max(0, begin - up.card.before)
     times = reader.frames() if not begin else islice(reader.frames(), first, None)
     total = begin
-    with closing(prefetch(times)) as decoded, closing(prefetch(sharp(up, decoded, job, first=first, begin=begin))) as ready:
+    with (
+        closing(prefetch(times)) as decoded,
+        closing(prefetch(sharp(up, decoded, job, first=first, begin=begin))) as ready,
+    ):
         for frame in ready:
             if total == 1 and not several:
                 journal.remove()
-                raise InputError(f"{job.source} holds several pictures and {job.target} is one; name a folder, a pattern such as "
-                                 "out_%05d.png, or an animation (.gif .apng .webp)")
+                raise InputError(
+                    f"{job.source} holds several pictures and {job.target} is one; name a folder, a pattern such as "
+                    "out_%05d.png, or an animation (.gif .apng .webp)"
+                )
             write_picture(journal.picture(total, suffix), frame, job.encoding)
             total += 1
             progress(total, job.expected)

@@ -13,8 +13,10 @@ from typing import Any
 
 from misr import __version__
 from misr.errors import InputError, OutputError
-from misr.frame import UNSPECIFIED
-from misr.io.encoder import Encoder, Encoding, encodes_odd, plan_encoding, squared
+from misr.frame import UNSPECIFIED, Color
+from misr.io.choice import encodes_odd, plan_encoding, squared
+from misr.io.encoder import Encoder, Encoding
+from misr.io.opening import open_input
 from misr.io.output import Output, Span
 from misr.io.pictures import (
     PICTURE_CODEC,
@@ -25,14 +27,24 @@ from misr.io.pictures import (
     numbered,
     picture_suffix,
 )
-from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader, open_input
+from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
 from misr.journal import journal_path, signature
 from misr.pipeline import AnyReader, Job, Progress, run
 from misr.upscaler import Precision, Upscaler
 from misr.zoo import card, choose
 
-HEIGHTS = {"480p": 480, "576p": 576, "720p": 720, "1080p": 1080, "1440p": 1440, "2160p": 2160, "4k": 2160, "4320p": 4320, "8k": 4320}
+HEIGHTS = {
+    "480p": 480,
+    "576p": 576,
+    "720p": 720,
+    "1080p": 1080,
+    "1440p": 1440,
+    "2160p": 2160,
+    "4k": 2160,
+    "4320p": 4320,
+    "8k": 4320,
+}
 LARGEST = 65535  # pixels along a side; no encoder here takes more
 
 
@@ -79,8 +91,16 @@ class Result:
     notes: tuple[str, ...]
 
 
-def upscale(source: str | Path, target: str | Path, settings: Settings | None = None, *, model: str | None = None,
-            scale: float | None = None, progress: Progress | None = None, say: Callable[[str], None] | None = None) -> Result:
+def upscale(
+    source: str | Path,
+    target: str | Path,
+    settings: Settings | None = None,
+    *,
+    model: str | None = None,
+    scale: float | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Result:
     """The whole main job: source (clip, picture, sequence, "-") upscaled into target; model and scale win over settings."""
     wanted = settings or Settings()
     wanted = replace(wanted, model=model or wanted.model, scale=scale or wanted.scale)
@@ -102,14 +122,25 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
     reader = open_reader(source, span, wanted, upright=fmt not in KEEPS_ROTATION)
     fmt = animated(fmt, target, reader.info)
     if fmt == "avi" and span.start is None:
-        span = replace(span, start=reader.info.start)  # it has no late start: the first frame is at zero, and the sound moves along
+        span = replace(
+            span, start=reader.info.start
+        )  # it has no late start: the first frame is at zero, and the sound moves along
     name = wanted.model or choose(factor(reader.info, wanted))
     it = card(name, scale=factor(reader.info, wanted))
     size, sar = picture_size(reader.info, wanted, it.scale)
     encoding, streams = encode_plan(reader, fmt, target, size, sar, wanted)
-    up = Upscaler(name, scale=factor(reader.info, wanted), device=wanted.device, precision=wanted.precision, tile=wanted.tile,
-                  batch=wanted.batch, strength=wanted.strength)
-    job = Job(source=source, target=target, fmt=fmt, info=reader.info, encoding=encoding, streams=tuple(streams), span=span)
+    up = Upscaler(
+        name,
+        scale=factor(reader.info, wanted),
+        device=wanted.device,
+        precision=wanted.precision,
+        tile=wanted.tile,
+        batch=wanted.batch,
+        strength=wanted.strength,
+    )
+    job = Job(
+        source=source, target=target, fmt=fmt, info=reader.info, encoding=encoding, streams=tuple(streams), span=span
+    )
     return replace(job, identity=identity(job, up, wanted)), reader, up
 
 
@@ -121,7 +152,9 @@ def span_of(wanted: Settings) -> Span:
     if wanted.duration is not None:
         end = (wanted.start or Fraction(0)) + wanted.duration
     if end is not None and end <= (wanted.start or 0):
-        raise InputError(f"the end ({float(end):g} s) is not after the start ({float(wanted.start or 0):g} s); check -ss, -to and -t")
+        raise InputError(
+            f"the end ({float(end):g} s) is not after the start ({float(wanted.start or 0):g} s); check -ss, -to and -t"
+        )
     return Span(wanted.start, end)
 
 
@@ -137,7 +170,9 @@ def check_target(source: str, target: str, overwrite: bool) -> None:
     if same or (there and source != "-" and is_sequence(source) and {*there} & {*numbered(source)}):
         raise OutputError(f"{target} is the input itself; give the output another name")
     exists = bool(there) if "%" in path.name else path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    if exists and not overwrite and not (there and (journal_path(target) / "complete").exists()):  # stopped while moving pictures
+    if (
+        exists and not overwrite and not (there and (journal_path(target) / "complete").exists())
+    ):  # stopped while moving pictures
         raise OutputError(f"{target} exists; -y overwrites it")
 
 
@@ -151,7 +186,14 @@ def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> 
     if source != "-" and is_sequence(source):
         return SequenceReader(source, start=span.start, end=span.end, rate=wanted.framerate or Fraction(25))
     try:
-        return Reader(source, start=span.start, end=span.end, deinterlace=wanted.deinterlace, on_error=wanted.on_error, upright=upright)
+        return Reader(
+            source,
+            start=span.start,
+            end=span.end,
+            deinterlace=wanted.deinterlace,
+            on_error=wanted.on_error,
+            upright=upright,
+        )
     except InputError:
         if Path(source).suffix.lower() not in (".webp", ".tif", ".tiff", ".jpg", ".jpeg"):
             raise
@@ -160,7 +202,13 @@ def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> 
 
 def animated(fmt: str, target: str, info: ClipInfo) -> str:
     """The muxer when one name can be a still or an animation: .png becomes APNG, .webp an animation, for several frames."""
-    if fmt == "image2" and not is_sequence_target(target) and info.frames != 1 and target.lower().endswith(".png") and several(info):
+    if (
+        fmt == "image2"
+        and not is_sequence_target(target)
+        and info.frames != 1
+        and target.lower().endswith(".png")
+        and several(info)
+    ):
         return "apng"
     if fmt == "webp" and not several(info):
         return "image2"
@@ -169,7 +217,17 @@ def animated(fmt: str, target: str, info: ClipInfo) -> str:
 
 def several(info: ClipInfo) -> bool:
     """Whether a source holds more than one picture; unknown counts as several for moving formats only."""
-    moving = info.container not in ("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "tiff_pipe", "bmp_pipe", "ppm_pipe", "pgm_pipe", "exr_pipe")
+    moving = info.container not in (
+        "image2",
+        "png_pipe",
+        "jpeg_pipe",
+        "webp_pipe",
+        "tiff_pipe",
+        "bmp_pipe",
+        "ppm_pipe",
+        "pgm_pipe",
+        "exr_pipe",
+    )
     return info.frames > 1 or (info.frames == 0 and moving)
 
 
@@ -220,21 +278,35 @@ def picture_size(info: ClipInfo, wanted: Settings, model_scale: float) -> tuple[
     return (w, h), info.sar
 
 
-def encode_plan(reader: AnyReader, fmt: str, target: str, size: tuple[int, int], sar: Fraction,
-                wanted: Settings) -> tuple[Encoding, list[StreamPlan]]:
+def encode_plan(
+    reader: AnyReader, fmt: str, target: str, size: tuple[int, int], sar: Fraction, wanted: Settings
+) -> tuple[Encoding, list[StreamPlan]]:
     """The encoder's settings and every stream's fate, tried on an output in memory: what cannot be written fails here."""
     codec = wanted.codec
     if fmt == "image2":
         suffix = picture_suffix(target, getattr(reader, "files", []))
         codec = codec or PICTURE_CODEC.get(suffix, "png")
-    encoding = plan_encoding(reader.info, fmt, size, codec=codec, pix_fmt=wanted.pix_fmt, options=wanted.options,
-                             bit_rate=wanted.bit_rate, threads=wanted.threads, sar=sar)
+    encoding = plan_encoding(
+        reader.info,
+        fmt,
+        size,
+        codec=codec,
+        pix_fmt=wanted.pix_fmt,
+        options=wanted.options,
+        bit_rate=wanted.bit_rate,
+        threads=wanted.threads,
+        sar=sar,
+    )
     if fmt != "image2":
         encoding = squared(encoding, fmt, fixed=bool(wanted.size))
         size = encoding.width, encoding.height
     if not encodes_odd(encoding.codec, encoding.color) and (size[0] % 2 or size[1] % 2):
-        encoding = replace(encoding, width=size[0] + size[0] % 2, height=size[1] + size[1] % 2,
-                           notes=(*encoding.notes, f"size: {encoding.codec} wants even sides, {size[0]}x{size[1]} is rounded up"))
+        encoding = replace(
+            encoding,
+            width=size[0] + size[0] % 2,
+            height=size[1] + size[1] % 2,
+            notes=(*encoding.notes, f"size: {encoding.codec} wants even sides, {size[0]}x{size[1]} is rounded up"),
+        )
     Encoder(encoding)
     if fmt == "image2":
         return global_header(encoding, fmt), []
@@ -263,20 +335,36 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
         "misr": __version__,
         "source": {"path": str(Path(job.source).resolve())} | signature(job.source),
         "model": {"name": up.card.name, "sha256": up.card.sha256, "scale": up.card.scale},
-        "precision": up.precision, "device": up.device.type, "strength": up.strength,
+        "precision": up.precision,
+        "device": up.device.type,
+        "strength": up.strength,
         "encoding": {k: str(v) for k, v in told.items() if k != "notes"},
-        "container": job.fmt, "start": str(job.span.start), "end": str(job.span.end),
-        "deinterlace": info.interlaced, "on_error": wanted.on_error,
+        "container": job.fmt,
+        "start": str(job.span.start),
+        "end": str(job.span.end),
+        "deinterlace": info.interlaced,
+        "on_error": wanted.on_error,
     }
 
 
 def outcome(job: Job, reader: AnyReader, up: Upscaler) -> tuple[str, ...]:
     """What a user should know after the run."""
-    notes = [f"{len(reader.damaged)} frames did not decode and repeat the one before them, the first at {float(reader.damaged[0]):.3f} s"] \
-        if reader.damaged else []
+    notes = (
+        [
+            f"{len(reader.damaged)} frames did not decode and repeat the one before them, "
+            f"the first at {float(reader.damaged[0]):.3f} s"
+        ]
+        if reader.damaged
+        else []
+    )
     if up.reruns:
         notes.append(f"{up.reruns} pictures came out broken in {up.precision} and were made again in fp32")
     return tuple(notes)
+
+
+def tags(color: Color) -> str:
+    """The colour tags of a clip, for people who know H.273."""
+    return f"matrix {color.matrix}, range {color.range}, primaries {color.primaries}, transfer {color.transfer}"
 
 
 def describe(job: Job, up: Upscaler) -> list[str]:
@@ -286,8 +374,7 @@ def describe(job: Job, up: Upscaler) -> list[str]:
         f"picture   {i.width}x{i.height} {i.codec} {i.pix_fmt} -> {e.width}x{e.height} {e.codec} {e.pix_fmt} in {job.fmt}",
         f"model     {up.card.name}, x{up.card.scale:g}, on {up.device} in {up.precision}, strength {up.strength:g}, "
         f"{'tiles of ' + str(up.tile) if up.tile else 'whole pictures'}, batch {up.batch}",
-        f"colour    matrix {i.color.matrix}, range {i.color.range}, primaries {i.color.primaries}, transfer {i.color.transfer} -> "
-        f"{e.color.matrix}, {e.color.range}, {e.color.primaries}, {e.color.transfer} (H.273; 2 and range 0 are untagged and stay so)",
+        f"colour    {tags(i.color)} -> {tags(e.color)} (H.273; 2, and range 0, are untagged and stay so)",
     ]
     if i.hdr:
         lines.append(f"hdr       {', '.join(k.lower().replace('_', ' ') for k, _ in i.hdr)} kept")
@@ -295,15 +382,19 @@ def describe(job: Job, up: Upscaler) -> list[str]:
         lines.append(f"fields    interlaced ({i.interlaced}), deinterlaced with bwdif, one frame per frame")
     if i.rotation:
         lines.append(f"rotation  {i.rotation} degrees, kept as a tag")
-    lines += [f"frames    {job.expected or 'unknown number'}, {float(i.rate):.3f} per second, " +
-              (f"segments of {job.segment_frames}, resumable" if job.resumable else "one pass, not resumable")]
+    lines += [
+        f"frames    {job.expected or 'unknown number'}, {float(i.rate):.3f} per second, "
+        + (f"segments of {job.segment_frames}, resumable" if job.resumable else "one pass, not resumable")
+    ]
     for s in job.streams:
         if s.action != "picture":
             fate = {"copy": "kept", "attach": "kept", "convert": f"becomes {s.codec}", "drop": "dropped"}[s.action]
             lines.append(f"stream {s.index}  {s.kind} {s.source}: {fate}" + (f" ({s.note})" if s.note else ""))
     if i.color.model == "yuv" and i.color.matrix == UNSPECIFIED and i.height < 720 <= e.height:
-        lines.append("note      the clip has no colour tags and grows past 720 lines, where some players guess BT.709 instead of BT.601; "
-                     "it stays untagged, as it came")
+        lines.append(
+            "note      the clip has no colour tags and grows past 720 lines, where some players guess BT.709 instead of BT.601; "
+            "it stays untagged, as it came"
+        )
     return lines + [f"note      {n}" for n in e.notes]
 
 

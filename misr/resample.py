@@ -32,8 +32,9 @@ def kernel_value(kernel: Kernel, x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def matrix(n_in: int, n_out: int, scale: float, kernel: Kernel = "bicubic", shift: float = 0.0,
-           edges: Edges = "replicate") -> Tensor:
+def matrix(
+    n_in: int, n_out: int, scale: float, kernel: Kernel = "bicubic", shift: float = 0.0, edges: Edges = "replicate"
+) -> Tensor:
     """The map (n_out, n_in), float32, rows summing to one, that resamples a line of n_in samples."""
     at = (torch.arange(n_out, dtype=torch.float64) + 0.5) / scale - 0.5 + shift
     if kernel == "nearest":
@@ -41,7 +42,7 @@ def matrix(n_in: int, n_out: int, scale: float, kernel: Kernel = "bicubic", shif
         return F.one_hot(index, n_in).to(torch.float32)
     widen = min(scale, 1.0)
     radius = RADIUS[kernel] / widen
-    taps = int(ceil(2 * radius)) + 2
+    taps = ceil(2 * radius) + 2
     index = (at - radius).floor().long()[:, None] + torch.arange(taps)
     weight = kernel_value(kernel, (at[:, None] - index) * widen)
     weight = weight / weight.sum(1, keepdim=True)
@@ -77,14 +78,24 @@ def phases(
     reach = (weight.shape[-1] - cell) // 2
     x = F.pad(planes, (reach, reach, reach, reach), mode="replicate")
     n, _, h, w = x.shape
-    x = x.contiguous().as_strided(x.shape, (h * w, 1, w, 1))  # one channel, said to be last: the output comes so for free
-    with torch.autocast(planes.device.type, enabled=False):  # a base image keeps all its bits under a half-precision net
+    x = x.contiguous().as_strided(
+        x.shape, (h * w, 1, w, 1)
+    )  # one channel, said to be last: the output comes so for free
+    with torch.autocast(
+        planes.device.type, enabled=False
+    ):  # a base image keeps all its bits under a half-precision net
         return F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), stride=cell)
 
 
-def resample(planes: Tensor, size: tuple[int, int], scale: tuple[float, float] | None = None, *,
-             kernel: Kernel = "bicubic", shift: tuple[float, float] = (0.0, 0.0),
-             edges: Edges = "replicate") -> Tensor:
+def resample(
+    planes: Tensor,
+    size: tuple[int, int],
+    scale: tuple[float, float] | None = None,
+    *,
+    kernel: Kernel = "bicubic",
+    shift: tuple[float, float] = (0.0, 0.0),
+    edges: Edges = "replicate",
+) -> Tensor:
     """Resample (..., h, w) to size (h, w).
 
     scale and shift are (across, down); scale defaults to the ratio of the sizes. Values may overshoot the input's range.

@@ -42,7 +42,7 @@ def signature(frame: Frame) -> Signature:
     """The signature of a frame's luma; of RGB, of its G plane."""
     plane = frame.planes[1 if frame.color.model == "rgb" else 0]
     h, w = plane.shape
-    sparse = np.ascontiguousarray(plane[::max(1, h // (ROWS * SAMPLES)), ::max(1, w // (COLUMNS * SAMPLES))])
+    sparse = np.ascontiguousarray(plane[:: max(1, h // (ROWS * SAMPLES)), :: max(1, w // (COLUMNS * SAMPLES))])
     white = 1.0 if plane.dtype == np.float32 else 2.0**frame.color.depth - 1
     small = cv2.resize(sparse, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(white)
     slopes = np.stack([small[:-1, 1:] - small[:-1, :-1], small[1:, :-1] - small[:-1, :-1]])
@@ -66,14 +66,19 @@ def is_cut_between(a: Signature, b: Signature) -> bool:
         return richer > RICH
     if np.abs(p - q).mean() < DARK or difference(p, q) < SAME:
         return False
-    return score(p, q, *(s.edges[:, top:bottom - 1, left:right - 1] for s in (a, b))) > 0
+    return score(p, q, *(s.edges[:, top : bottom - 1, left : right - 1] for s in (a, b))) > 0
 
 
 def score(p: Array, q: Array, edges_p: Array, edges_q: Array) -> float:
     """Above 0: a cut."""
     histograms = difference(np.sort(p, axis=None), np.sort(q, axis=None))
-    return (5.3 * aligned_difference(p, q) + 9.4 * histograms - 5.7 * agreement(edges_p, edges_q)
-            - 20.8 * quarters_found(p, q) + 5.7)
+    return (
+        5.3 * aligned_difference(p, q)
+        + 9.4 * histograms
+        - 5.7 * agreement(edges_p, edges_q)
+        - 20.8 * quarters_found(p, q)
+        + 5.7
+    )
 
 
 def live(p: Array, q: Array) -> tuple[int, int, int, int]:
@@ -107,11 +112,17 @@ def aligned_difference(p: Array, q: Array) -> float:
     found = []
     for one, other in ((p, q), (q, p)):
         top, left = h // 4, w // 4
-        match = cv2.matchTemplate(other, np.ascontiguousarray(one[top:h - top, left:w - left]), cv2.TM_CCOEFF_NORMED)
+        match = cv2.matchTemplate(
+            other, np.ascontiguousarray(one[top : h - top, left : w - left]), cv2.TM_CCOEFF_NORMED
+        )
         x, y = cv2.minMaxLoc(match)[3]
         dx, dy = x - left, y - top
-        found.append(difference(one[max(0, -dy):h - max(0, dy), max(0, -dx):w - max(0, dx)],
-                                other[max(0, dy):h + min(0, dy), max(0, dx):w + min(0, dx)]))
+        found.append(
+            difference(
+                one[max(0, -dy) : h - max(0, dy), max(0, -dx) : w - max(0, dx)],
+                other[max(0, dy) : h + min(0, dy), max(0, dx) : w + min(0, dx)],
+            )
+        )
     return min(found)
 
 
@@ -126,10 +137,10 @@ def quarters_found(p: Array, q: Array) -> float:
 def found_near(one: Array, other: Array, y: int, x: int) -> float:
     """Best correlation of the quarter of one at (y, x) within a quarter's height and width around."""
     h, w = one.shape[0] // 2, one.shape[1] // 2
-    part = np.ascontiguousarray(one[y + 2:y + h - 2, x + 2:x + w - 2])
+    part = np.ascontiguousarray(one[y + 2 : y + h - 2, x + 2 : x + w - 2])
     if part.max() - part.min() < 1e-5:
         return 1.0  # a plain sky is found anywhere
-    near = other[max(0, y + 2 - h // 2):y + h - 2 + h // 2, max(0, x + 2 - w // 2):x + w - 2 + w // 2]
+    near = other[max(0, y + 2 - h // 2) : y + h - 2 + h // 2, max(0, x + 2 - w // 2) : x + w - 2 + w // 2]
     return float(cv2.matchTemplate(np.ascontiguousarray(near), part, cv2.TM_CCOEFF_NORMED).max())
 
 

@@ -54,7 +54,7 @@ def pick_precision(asked: Precision, card: ModelCard, device: torch.device) -> s
 
 
 def keep_heap() -> None:
-    """Ask glibc to keep freed tensors mapped. Fresh pages cost more than the arithmetic: a 4 MB frame op fell from 5.7 to 0.6 ms."""
+    """Ask glibc to keep freed tensors mapped: fresh pages cost more than the arithmetic (5.7 against 0.6 ms for 8 MB)."""
     if sys.platform == "linux":
         try:
             libc = ctypes.CDLL(None)
@@ -73,9 +73,17 @@ class Upscaler:
     strength    0 plain bicubic .. 1 the whole learned detail
     """
 
-    def __init__(self, model: str | tuple[nn.Module, ModelCard] = "fast-x2", *, scale: float | None = None,
-                 device: str | torch.device | None = None, precision: Precision = "auto", tile: int = 0, batch: int = 0,
-                 strength: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: str | tuple[nn.Module, ModelCard] = "fast-x2",
+        *,
+        scale: float | None = None,
+        device: str | torch.device | None = None,
+        precision: Precision = "auto",
+        tile: int = 0,
+        batch: int = 0,
+        strength: float = 1.0,
+    ) -> None:
         net, self.card = build(model, scale=scale) if isinstance(model, str) else model
         try:
             self.device = torch.device(device) if device else best_device()
@@ -83,7 +91,9 @@ class Upscaler:
                 raise RuntimeError("no CUDA device here")
             self.net = net.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         except RuntimeError as e:
-            raise ModelError(f"device {device!r} cannot be used ({str(e).splitlines()[0]}); `misr doctor` lists what can") from None
+            raise ModelError(
+                f"device {device!r} cannot be used ({str(e).splitlines()[0]}); `misr doctor` lists what can"
+            ) from None
         if not 0 <= strength <= 1:
             raise InputError(f"strength {strength} is outside 0 (plain interpolation) to 1 (all learned detail)")
         self.precision = pick_precision(precision, self.card, self.device)
@@ -119,11 +129,12 @@ class Upscaler:
         valid = torch.stack([w.valid for w in group]) if len(group) > 1 else group[0].valid[None]
         views, valid, centres = views.to(self.device), valid.to(self.device), group[0].centres
         out = self._padded(views, valid, centres, self.precision, phases)
-        middle = views[:, centres.start:centres.stop]
+        middle = views[:, centres.start : centres.stop]
         if self.precision != "fp32" and broken(out, middle):
             self.reruns += out.shape[0] * out.shape[1]
-            warnings.warn(f"{self.card.name}: a picture came out broken in {self.precision}; made again in fp32",
-                          stacklevel=3)
+            warnings.warn(
+                f"{self.card.name}: a picture came out broken in {self.precision}; made again in fp32", stacklevel=3
+            )
             out = self._padded(views, valid, centres, "fp32", phases)
         if self.strength == 1 or phases:
             return out
@@ -135,14 +146,17 @@ class Upscaler:
         m = self.card.multiple
         down, right = -h % m, -w % m
         if down or right:
-            views = rearrange(F.pad(rearrange(views, "b t c h w -> (b t) c h w"), (0, right, 0, down), mode="replicate"),
-                              "(b t) c h w -> b t c h w", b=views.shape[0])
+            views = rearrange(
+                F.pad(rearrange(views, "b t c h w -> (b t) c h w"), (0, right, 0, down), mode="replicate"),
+                "(b t) c h w -> b t c h w",
+                b=views.shape[0],
+            )
             if valid.shape[-1] > 1 or valid.shape[-2] > 1:
                 valid = F.pad(valid[:, :, 0], (0, right, 0, down)).unsqueeze(2)
             phases = False  # whole cells cannot be cropped to part of one
         out = self._tiled(views, valid, centres, precision, phases)
         s = self.card.scale
-        return out if phases else out[..., :round(h * s), :round(w * s)]
+        return out if phases else out[..., : round(h * s), : round(w * s)]
 
     def _tiled(self, views: Tensor, valid: Tensor, centres: range, precision: str, phases: bool) -> Tensor:
         """The whole picture, or tiles that each carry `halo` pixels around; the tile is halved while memory is short."""
@@ -170,15 +184,24 @@ class Upscaler:
         out = None
         for y in range(0, h, step):
             for x in range(0, w, step):
-                top, left, bottom, right = max(0, y - halo), max(0, x - halo), min(h, y + step + halo), min(w, x + step + halo)
+                top, left, bottom, right = (
+                    max(0, y - halo),
+                    max(0, x - halo),
+                    min(h, y + step + halo),
+                    min(w, x + step + halo),
+                )
                 mask = valid[..., top:bottom, left:right] if valid.shape[-1] > 1 else valid
                 part = self._net(views[..., top:bottom, left:right], mask, centres, precision, phases)
-                num, den = part.shape[-1], right - left  # output samples per LR pixel = num / den, exact on whole multiples
+                num, den = (
+                    part.shape[-1],
+                    right - left,
+                )  # output samples per LR pixel = num / den, exact on whole multiples
                 cut = [v * num // den for v in (y - top, min(h, y + step) - top, x - left, min(w, x + step) - left)]
                 if out is None:
                     out = part.new_empty(*part.shape[:-2], h * num // den, w * num // den)
-                out[..., y * num // den:, x * num // den:][..., :cut[1] - cut[0], :cut[3] - cut[2]] = \
-                    part[..., cut[0]:cut[1], cut[2]:cut[3]]
+                out[..., y * num // den :, x * num // den :][..., : cut[1] - cut[0], : cut[3] - cut[2]] = part[
+                    ..., cut[0] : cut[1], cut[2] : cut[3]
+                ]
         assert out is not None
         return out
 
@@ -195,12 +218,21 @@ class Upscaler:
         """Whether pictures can leave the net as phases, to be rounded before they are shuffled."""
         return bool(getattr(self.net, "cell", 0)) and self.strength == 1 and self.card.channels == 1
 
-    def session(self, *, out: Color | None = None, size: tuple[int, int] | None = None, first: int = 0,
-                begin: int | None = None, end: int | None = None) -> Session:
+    def session(
+        self,
+        *,
+        out: Color | None = None,
+        size: tuple[int, int] | None = None,
+        first: int = 0,
+        begin: int | None = None,
+        end: int | None = None,
+    ) -> Session:
         """A push/flush session; see Session."""
         return Session(self, out=out, size=size, first=first, begin=begin, end=end)
 
-    def stream(self, frames: Iterable[Frame], *, out: Color | None = None, size: tuple[int, int] | None = None) -> Iterator[Frame]:
+    def stream(
+        self, frames: Iterable[Frame], *, out: Color | None = None, size: tuple[int, int] | None = None
+    ) -> Iterator[Frame]:
         """Sharp frames, one for each frame, in order."""
         session = self.session(out=out, size=size)
         for frame in frames:
@@ -239,8 +271,16 @@ class Session:
     first       number in the clip of the first frame pushed; pictures are wanted for begin <= number < end
     """
 
-    def __init__(self, up: Upscaler, *, out: Color | None, size: tuple[int, int] | None, first: int, begin: int | None,
-                 end: int | None) -> None:
+    def __init__(
+        self,
+        up: Upscaler,
+        *,
+        out: Color | None,
+        size: tuple[int, int] | None,
+        first: int,
+        begin: int | None,
+        end: int | None,
+    ) -> None:
         card = up.card
         self.up, self.out, self.size = up, out, size
         self.alone = card.before == card.after == 0 and card.emit == 1
@@ -271,8 +311,10 @@ class Session:
         shape = frame.width, frame.height
         self.shape = self.shape or shape
         if shape != self.shape:
-            raise InputError(f"frame {self.number} is {shape[0]}x{shape[1]}, the clip began at {self.shape[0]}x{self.shape[1]}; "
-                             "split it at the change")
+            raise InputError(
+                f"frame {self.number} is {shape[0]}x{shape[1]}, the clip began at {self.shape[0]}x{self.shape[1]}; "
+                "split it at the change"
+            )
 
     def _cut(self, frame: Frame) -> bool:
         if self.alone:
@@ -285,7 +327,7 @@ class Session:
         done: list[Frame] = []
         while self.windows and (final or len(self.windows) >= self.up.batch):
             group = next(alike(self.windows, self.up.batch))
-            del self.windows[:len(group)]
+            del self.windows[: len(group)]
             done += self._pictures(group)
         return done
 
@@ -306,9 +348,13 @@ class Session:
     def _exact(self, frame: Frame, target: tuple[int, int]) -> bool:
         s = self.up.card.scale
         m = self.up.card.multiple
-        return s == int(s) and target == (frame.width * s, frame.height * s) and frame.width % m == frame.height % m == 0
+        return (
+            s == int(s) and target == (frame.width * s, frame.height * s) and frame.width % m == frame.height % m == 0
+        )
 
-    def _finish(self, frame: Frame, picture: Tensor, out: Color, target: tuple[int, int], phases: bool) -> tuple[Tensor, ...]:
+    def _finish(
+        self, frame: Frame, picture: Tensor, out: Color, target: tuple[int, int], phases: bool
+    ) -> tuple[Tensor, ...]:
         scale = target[0] / frame.width, target[1] / frame.height
         if phases:
             ratio = round((picture.shape[1]) ** 0.5)
@@ -323,5 +369,7 @@ class Session:
 
 def keeps_luma(source: Color, out: Color) -> bool:
     """Whether luma codes mean the same on both sides, so that a net's output can be stored as it is."""
-    same = source.model != "rgb" and out.model != "rgb" and source.full == out.full and 32 not in (source.depth, out.depth)
+    same = (
+        source.model != "rgb" and out.model != "rgb" and source.full == out.full and 32 not in (source.depth, out.depth)
+    )
     return same and (out.model == "gray" or source.model == "gray" or source.matrix == out.matrix)

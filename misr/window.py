@@ -26,8 +26,16 @@ class Sliding:
     (views before it only serve as neighbours). push() and flush() return the windows that became complete, in order.
     """
 
-    def __init__(self, *, before: int = 0, emit: int = 1, after: int = 0, first: int = 0, begin: int | None = None,
-                 end: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        before: int = 0,
+        emit: int = 1,
+        after: int = 0,
+        first: int = 0,
+        begin: int | None = None,
+        end: int | None = None,
+    ) -> None:
         self.before, self.emit, self.after = before, emit, after
         self._shot = first  # number of the first view of the current shot
         self._next = first if begin is None else begin  # number of the next centre to hand out
@@ -80,5 +88,5 @@ class Sliding:
         have = self._kept_from + len(self._kept)
         done = self._end is not None and self._next >= self._end
         keep_from = have if done else max(self._kept_from, min(self._next - self.before, have))
-        del self._kept[:keep_from - self._kept_from]
+        del self._kept[: keep_from - self._kept_from]
         self._kept_from = keep_from

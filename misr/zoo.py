@@ -33,7 +33,9 @@ def find(name_or_path: str | Path) -> Path:
     for candidate in (path, path.parent if path.name == "card.json" else path, shelf() / str(name_or_path)):
         if (candidate / "card.json").is_file():
             return candidate
-    raise ModelError(f"no model {str(name_or_path)!r}; there is {', '.join(names())}, or give the path of a directory with card.json")
+    raise ModelError(
+        f"no model {str(name_or_path)!r}; there is {', '.join(names())}, or give the path of a directory with card.json"
+    )
 
 
 def card(name_or_path: str | Path, *, scale: float | None = None) -> ModelCard:
@@ -42,8 +44,15 @@ def card(name_or_path: str | Path, *, scale: float | None = None) -> ModelCard:
     if name in KERNELS:
         halo = NETS["interpolate"](scale=2, kernel=name).halo
         assert isinstance(halo, int)
-        return ModelCard(name=name, net="interpolate", scale=scale or 2, options={"kernel": name}, halo=halo,
-                         source="Keys 1981" if name == "bicubic" else "", note="plain interpolation, no weights")
+        return ModelCard(
+            name=name,
+            net="interpolate",
+            scale=scale or 2,
+            options={"kernel": name},
+            halo=halo,
+            source="Keys 1981" if name == "bicubic" else "",
+            note="plain interpolation, no weights",
+        )
     return ModelCard.read(find(name) / "card.json")
 
 
@@ -59,7 +68,9 @@ def build(name_or_path: str | Path, *, scale: float | None = None) -> tuple[nn.M
     """The net with its weights, in evaluation mode on the CPU in fp32, and its card."""
     it = card(name_or_path, scale=scale)
     if it.net not in NETS:
-        raise ModelError(f"model {it.name}: net {it.net!r} is not one of {', '.join(NETS)}; this misr is too old for it")
+        raise ModelError(
+            f"model {it.name}: net {it.net!r} is not one of {', '.join(NETS)}; this misr is too old for it"
+        )
     try:
         net = NETS[it.net](scale=it.scale, **it.options)
     except TypeError as e:
@@ -74,7 +85,9 @@ def load(net: nn.Module, path: Path, it: ModelCard) -> None:
     if not path.is_file():
         raise ModelError(f"model {it.name}: {path} is missing; copy it beside its card.json")
     if hashlib.sha256(path.read_bytes()).hexdigest() != it.sha256:
-        raise ModelError(f"model {it.name}: {path} is not the file its card describes (sha256 differs); fetch the model again")
+        raise ModelError(
+            f"model {it.name}: {path} is not the file its card describes (sha256 differs); fetch the model again"
+        )
     try:
         net.load_state_dict(load_file(path))
     except RuntimeError as e:

@@ -40,8 +40,11 @@ def frame_at(path: str, number: int) -> np.ndarray:
             sys.exit(f"beside: {path}: not one frame decodes")
         flags = "BICUBIC", "ACCURATE_RND", "FULL_CHR_H_INT"
         colorspace = 1 if last.colorspace == 2 and last.height >= 720 else None
-        return VideoReformatter().reformat(last, format="bgr24", src_colorspace=colorspace,
-                                           interpolation=interpolation(flags), threads=1).to_ndarray()
+        return (
+            VideoReformatter()
+            .reformat(last, format="bgr24", src_colorspace=colorspace, interpolation=interpolation(flags), threads=1)
+            .to_ndarray()
+        )
 
 
 def interpolation(names: tuple[str, ...]) -> int:

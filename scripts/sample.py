@@ -133,11 +133,18 @@ def render(path: Path) -> None:
             streams.append(out.add_stream_from_template(source.streams[0]))
             streams[-1].metadata["language"] = language
         step = 1000 * FRAMES // RATE // len(CHAPTERS)
-        out.set_chapters([
-            {"id": i + 1, "start": i * step, "end": (i + 1) * step, "time_base": Fraction(1, 1000),
-             "metadata": {"title": title}}
-            for i, title in enumerate(CHAPTERS)
-        ])
+        out.set_chapters(
+            [
+                {
+                    "id": i + 1,
+                    "start": i * step,
+                    "end": (i + 1) * step,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": title},
+                }
+                for i, title in enumerate(CHAPTERS)
+            ]
+        )
         for (source, _), stream in zip(subtitles, streams, strict=True):
             for packet in source.demux():
                 if packet.size:
@@ -148,7 +155,8 @@ def render(path: Path) -> None:
         scene = poster()
         for n in range(FRAMES):
             frame = av.VideoFrame.from_ndarray(picture(scene, n), format="rgb24").reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC", threads=1)
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="BICUBIC", threads=1
+            )
             frame.pts, frame.time_base = n, Fraction(1, RATE)
             frame.colorspace = frame.color_primaries = frame.color_trc = frame.color_range = 1
             out.mux(video.encode(frame))

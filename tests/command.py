@@ -31,7 +31,9 @@ def clip(path: Path, n: int = 24, *, vfr: bool = False, start_ms: int = 0, rich:
 def decoded(path: Path) -> list[tuple[Fraction, bytes]]:
     """Time and samples of every frame."""
     rgb = {"bgr0": "rgb24", "rgba": "rgba"}
-    return [(f.pts * Fraction(f.time_base), f.to_ndarray(format=rgb.get(f.format.name)).tobytes()) for f in media.read(path)]
+    return [
+        (f.pts * Fraction(f.time_base), f.to_ndarray(format=rgb.get(f.format.name)).tobytes()) for f in media.read(path)
+    ]
 
 
 def misr(*args: str | Path) -> int:
@@ -65,8 +67,13 @@ def child(args: list[str], folder: str, before: Callable[..., None] | None, give
     sys.exit(misr(*args))
 
 
-def in_child(folder: Path, *args: str | Path, before: Callable[..., None] | None = None, given: tuple[Any, ...] = (),
-             meanwhile: Callable[[Any], None] | None = None) -> tuple[int, str]:
+def in_child(
+    folder: Path,
+    *args: str | Path,
+    before: Callable[..., None] | None = None,
+    given: tuple[Any, ...] = (),
+    meanwhile: Callable[[Any], None] | None = None,
+) -> tuple[int, str]:
     """`misr upscale` in a process that `before(*given)` may sabotage: exit code (-9: killed) and what it said.
 
     Its standard input is the file `sent` of the folder, its standard output the file `got`.

@@ -1,8 +1,8 @@
 """What all tests share: two threads, and skips that are counted and can be turned into failures.
 
-    @pytest.mark.gpu           skipped where torch sees no CUDA device; MISR_REQUIRE_GPU=1 makes that a failure
-    @pytest.mark.shared_data   skipped where the data beside the checkout is absent; MISR_REQUIRE_DATA=1 likewise.
-                               The fixture `shared_data` is its path, and marks the test by being asked for
+@pytest.mark.gpu           skipped where torch sees no CUDA device; MISR_REQUIRE_GPU=1 makes that a failure
+@pytest.mark.shared_data   skipped where the data beside the checkout is absent; MISR_REQUIRE_DATA=1 likewise.
+                           The fixture `shared_data` is its path, and marks the test by being asked for
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import misr  # noqa: F401  before torch: it sets how OpenMP threads wait
+
 import torch  # isort: skip
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -25,8 +25,10 @@ BITS = 8  # cells that hold a frame's number
 DARK, BRIGHT = 0.15, 0.85  # of a cell, as shares of the luma range
 SOUND_RATE = 48_000
 TOP_FIELD_FIRST = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
-HDR10 = {"x265-params": "log-level=none:hdr10=1:repeat-headers=1:max-cll=1000,400:master-display="
-                        "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"}
+HDR10 = {
+    "x265-params": "log-level=none:hdr10=1:repeat-headers=1:max-cll=1000,400:master-display="
+    "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+}
 BT709, BT601, BT2020_PQ, BT2020_HLG = (1, 1, 1, 1), (6, 1, 6, 6), (9, 1, 9, 16), (9, 1, 9, 18)
 QUIET = {"libx265": {"x265-params": "log-level=none"}, "libsvtav1": {"preset": "12"}}
 NO_DISPOSITION = Disposition(0)
@@ -86,14 +88,17 @@ def number_of(frame: av.VideoFrame) -> int:
     return number
 
 
-def frame(n: int, pix_fmt: str = "yuv420p", width: int = 96, height: int = 64, *, full: bool = False,
-          interlaced: bool = False) -> av.VideoFrame:
+def frame(
+    n: int, pix_fmt: str = "yuv420p", width: int = 96, height: int = 64, *, full: bool = False, interlaced: bool = False
+) -> av.VideoFrame:
     """Frame n in a pixel format, without time or colour tags."""
     form = av.VideoFormat(pix_fmt, width, height)
     planar = len({c.plane for c in form.components}) == len(form.components)
     if form.is_rgb or not planar or any(c.bits > 16 for c in form.components):
         shown = rgb_frame(n, width, height, alpha=any(c.is_alpha for c in form.components))
-        return shown.reformat(format=pix_fmt, threads=1)  # more threads: now and then a few pixels go missing (PyAV 18.1)
+        return shown.reformat(
+            format=pix_fmt, threads=1
+        )  # more threads: now and then a few pixels go missing (PyAV 18.1)
     out = av.VideoFrame(width, height, pix_fmt)
     full = full or pix_fmt.startswith("yuvj")
     light = luma(n, width, height, interlaced=interlaced)
@@ -135,14 +140,34 @@ def rgb_frame(n: int, width: int, height: int, *, alpha: bool = False) -> av.Vid
 # ---------------------------------------------------------------- clips
 
 
-def clip(folder: Path, *, name: str = "clip", suffix: str = "mkv", codec: str = "libx264", pix_fmt: str = "yuv420p",
-         size: tuple[int, int] = (96, 64), frames: int = 12, fps: int | Fraction = 25,
-         options: dict[str, str] | None = None, pts: Sequence[int] | None = None, time_base: Fraction | None = None,
-         start_s: Fraction | float = 0,
-         audio: Iterable[str | Track] = (), subtitles: Iterable[str | Track] = (), fonts: int = 0, chapters: int = 0,
-         metadata: dict[str, str] | None = None, video_metadata: dict[str, str] | None = None, cover: bool = False,
-         second_video: bool = False, color: tuple[int, int, int, int] | None = None, interlaced: bool = False,
-         rotation: int = 0, sar: Fraction | None = None, container_options: dict[str, str] | None = None) -> Path:
+def clip(
+    folder: Path,
+    *,
+    name: str = "clip",
+    suffix: str = "mkv",
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    size: tuple[int, int] = (96, 64),
+    frames: int = 12,
+    fps: int | Fraction = 25,
+    options: dict[str, str] | None = None,
+    pts: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    start_s: Fraction | float = 0,
+    audio: Iterable[str | Track] = (),
+    subtitles: Iterable[str | Track] = (),
+    fonts: int = 0,
+    chapters: int = 0,
+    metadata: dict[str, str] | None = None,
+    video_metadata: dict[str, str] | None = None,
+    cover: bool = False,
+    second_video: bool = False,
+    color: tuple[int, int, int, int] | None = None,
+    interlaced: bool = False,
+    rotation: int = 0,
+    sar: Fraction | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
     """Write a clip and return its path.
 
     size       (width, height)
@@ -184,8 +209,17 @@ def clip(folder: Path, *, name: str = "clip", suffix: str = "mkv", codec: str = 
     return path
 
 
-def video_stream(out: Any, codec: str, pix_fmt: str, size: tuple[int, int], fps: int | Fraction, clock: Fraction,
-                 options: dict[str, str], color: tuple[int, int, int, int] | None, sar: Fraction | None) -> Any:
+def video_stream(
+    out: Any,
+    codec: str,
+    pix_fmt: str,
+    size: tuple[int, int],
+    fps: int | Fraction,
+    clock: Fraction,
+    options: dict[str, str],
+    color: tuple[int, int, int, int] | None,
+    sar: Fraction | None,
+) -> Any:
     """A video stream, tagged, not yet opened."""
     stream = out.add_stream(codec, rate=fps, options={"threads": "1", **options})
     stream.width, stream.height = size
@@ -199,8 +233,13 @@ def video_stream(out: Any, codec: str, pix_fmt: str, size: tuple[int, int], fps:
     return stream
 
 
-def encode(stream: Any, frames: Iterable[av.VideoFrame], ticks: Sequence[int], clock: Fraction,
-           color: tuple[int, int, int, int] | None) -> list[av.Packet]:
+def encode(
+    stream: Any,
+    frames: Iterable[av.VideoFrame],
+    ticks: Sequence[int],
+    clock: Fraction,
+    color: tuple[int, int, int, int] | None,
+) -> list[av.Packet]:
     """The packets of frames shown at `ticks`."""
     packets = []
     for picture, tick in zip(frames, ticks, strict=True):
@@ -264,10 +303,19 @@ def ass_file(spans: Sequence[tuple[int, int]], texts: Sequence[str]) -> bytes:
     def clock(ms: int) -> str:
         return f"0:{ms // 60000:02d}:{ms // 1000 % 60:02d}.{ms % 1000 // 10:02d}"
 
-    lines = ["[Script Info]", "ScriptType: v4.00+", "PlayResX: 96", "PlayResY: 64", "", "[V4+ Styles]",
-             "Format: Name, Fontname, Fontsize, PrimaryColour, Bold, Alignment, Encoding",
-             "Style: Fancy,font0,9,&H0000FFFF,1,2,1", "", "[Events]",
-             "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text"]
+    lines = [
+        "[Script Info]",
+        "ScriptType: v4.00+",
+        "PlayResX: 96",
+        "PlayResY: 64",
+        "",
+        "[V4+ Styles]",
+        "Format: Name, Fontname, Fontsize, PrimaryColour, Bold, Alignment, Encoding",
+        "Style: Fancy,font0,9,&H0000FFFF,1,2,1",
+        "",
+        "[Events]",
+        "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text",
+    ]
     cues = zip(spans, texts, strict=True)
     lines += [f"Dialogue: 0,{clock(a)},{clock(b)},Fancy,,0,0,0,,{text}" for (a, b), text in cues]
     return ("\n".join(lines) + "\n").encode()
@@ -290,8 +338,16 @@ def cover_packets(out: Any, suffix: str) -> list[av.Packet]:
 def chapter_list(count: int, duration_s: Fraction, start_s: Fraction) -> Any:
     """`count` chapters of equal length."""
     at = [round((start_s + duration_s * k / count) * 1000) for k in range(count + 1)]
-    return [{"id": k + 1, "start": at[k], "end": at[k + 1], "time_base": Fraction(1, 1000),
-             "metadata": {"title": f"Chapter {k + 1}"}} for k in range(count)]
+    return [
+        {
+            "id": k + 1,
+            "start": at[k],
+            "end": at[k + 1],
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": f"Chapter {k + 1}"},
+        }
+        for k in range(count)
+    ]
 
 
 def label(stream: Any, track: Track) -> None:
@@ -323,12 +379,23 @@ FONT = b"\x00\x01\x00\x00" + bytes(range(60))  # begins as TrueType does; that i
 # ---------------------------------------------------------------- pictures
 
 
-def picture(folder: Path, suffix: str = "png", *, name: str = "picture", n: int = 5, pix_fmt: str | None = None,
-            size: tuple[int, int] = (96, 64)) -> Path:
+def picture(
+    folder: Path,
+    suffix: str = "png",
+    *,
+    name: str = "picture",
+    n: int = 5,
+    pix_fmt: str | None = None,
+    size: tuple[int, int] = (96, 64),
+) -> Path:
     """One still picture: png (rgb24, rgba, rgb48be, gray, gray16be ...), jpg, webp, avif, bmp, tiff."""
     codec, usual = {
-        "png": ("png", "rgb24"), "jpg": ("mjpeg", "yuvj420p"), "webp": ("libwebp", "yuv420p"), "bmp": ("bmp", "bgr24"),
-        "avif": ("libsvtav1", "yuv420p"), "tiff": ("tiff", "rgb24"),
+        "png": ("png", "rgb24"),
+        "jpg": ("mjpeg", "yuvj420p"),
+        "webp": ("libwebp", "yuv420p"),
+        "bmp": ("bmp", "bgr24"),
+        "avif": ("libsvtav1", "yuv420p"),
+        "tiff": ("tiff", "rgb24"),
     }[suffix]
     pix_fmt = pix_fmt or usual
     path = folder / f"{name}.{suffix}"
@@ -339,8 +406,15 @@ def picture(folder: Path, suffix: str = "png", *, name: str = "picture", n: int 
     return path
 
 
-def animation(folder: Path, suffix: Literal["gif", "apng", "webp"], *, name: str = "animation", frames: int = 6,
-              fps: int = 10, size: tuple[int, int] = (64, 48)) -> Path:
+def animation(
+    folder: Path,
+    suffix: Literal["gif", "apng", "webp"],
+    *,
+    name: str = "animation",
+    frames: int = 6,
+    fps: int = 10,
+    size: tuple[int, int] = (64, 48),
+) -> Path:
     """A moving picture; GIF in the web palette, APNG with alpha."""
     codec, pix_fmt = {"gif": ("gif", "rgb8"), "apng": ("apng", "rgba"), "webp": ("libwebp_anim", "yuv420p")}[suffix]
     path = folder / f"{name}.{suffix}"
@@ -352,8 +426,15 @@ def animation(folder: Path, suffix: Literal["gif", "apng", "webp"], *, name: str
     return path
 
 
-def sequence(folder: Path, *, name: str = "shot", first: int = 1, frames: int = 5, pix_fmt: str = "rgb24",
-             size: tuple[int, int] = (64, 48)) -> Path:
+def sequence(
+    folder: Path,
+    *,
+    name: str = "shot",
+    first: int = 1,
+    frames: int = 5,
+    pix_fmt: str = "rgb24",
+    size: tuple[int, int] = (64, 48),
+) -> Path:
     """Numbered PNG files shot00001.png ... in a new folder, which is returned."""
     place = folder / name
     place.mkdir()

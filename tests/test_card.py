@@ -6,8 +6,21 @@ import pytest
 from misr.card import ModelCard
 from misr.errors import ModelError
 
-CARD = ModelCard("test-x2", "fast", 2, {"width": 16}, before=1, emit=4, after=2, multiple=2, halo=14,
-                 precisions=("fp32", "bf16"), light=True, note="größer", scores={"set5_psnr_db": 37.0})
+CARD = ModelCard(
+    "test-x2",
+    "fast",
+    2,
+    {"width": 16},
+    before=1,
+    emit=4,
+    after=2,
+    multiple=2,
+    halo=14,
+    precisions=("fp32", "bf16"),
+    light=True,
+    note="größer",
+    scores={"set5_psnr_db": 37.0},
+)
 
 
 def test_a_card_comes_back_as_it_was_written(tmp_path):
@@ -29,10 +42,15 @@ def test_the_shortest_card_describes_a_single_image_model(tmp_path):
     assert card.precisions == ("fp32",)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("{", "not a readable model card"), ("[1]", "JSON object"), ('{"name": "a", "net": "fast"}', "lacks scale"),
-    ('{"name": "a", "net": "fast", "scale": 2, "colour": 1}', "unknown colour"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not a readable model card"),
+        ("[1]", "JSON object"),
+        ('{"name": "a", "net": "fast"}', "lacks scale"),
+        ('{"name": "a", "net": "fast", "scale": 2, "colour": 1}', "unknown colour"),
+    ],
+)
 def test_a_wrong_card_is_refused_with_its_path_and_fault(tmp_path, text, said):
     path = tmp_path / "card.json"
     path.write_text(text)

@@ -39,8 +39,10 @@ def size_and_sar(path: Path) -> tuple[int, int, Fraction]:
 
 
 def test_help_is_quick_and_does_not_load_torch() -> None:
-    code = ("import sys, time; from misr.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-            "print(time.process_time(), {'torch', 'av', 'cv2'} & {*sys.modules})")
+    code = (
+        "import sys, time; from misr.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(time.process_time(), {'torch', 'av', 'cv2'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "upscale" in done.stdout
     seconds, loaded = done.stdout.strip().splitlines()[-1].split(" ", 1)
@@ -66,9 +68,16 @@ def test_the_help_of_upscale_names_every_option(capsys: Said) -> None:
 # what is mistyped
 
 
-@pytest.mark.parametrize(("typed", "meant"), [
-    ("--scael", "--scale"), ("-crff", "-crf"), ("--pix_fmt", "-pix_fmt"), ("--dryrun", "--dry-run"), ("-presett", "-preset"),
-])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--scael", "--scale"),
+        ("-crff", "-crf"),
+        ("--pix_fmt", "-pix_fmt"),
+        ("--dryrun", "--dry-run"),
+        ("-presett", "-preset"),
+    ],
+)
 def test_an_unknown_option_is_refused_with_a_suggestion(source: Path, typed: str, meant: str, capsys: Said) -> None:
     assert up(source, source.with_name("out.mkv"), typed, "2") == 2
     said = one_sentence(capsys.readouterr().err)
@@ -171,7 +180,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capsys: Said
 
 
 def test_progress_json_lines_tell_everything_and_the_last_that_it_is_over(
-        source: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    source: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Encoder, "push", slowly(Encoder.push))
     assert misr("upscale", source, source.with_name("out.mkv"), "-m", "bilinear", "--progress", "json") == 0
     rows = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
@@ -184,9 +194,11 @@ def test_progress_json_lines_tell_everything_and_the_last_that_it_is_over(
 
 def slowly(push: Any) -> Any:
     """An encoder's push that takes its time."""
+
     def slow(*args: Any, **options: Any) -> Any:
         time.sleep(0.03)
         return push(*args, **options)
+
     return slow
 
 
@@ -200,27 +212,47 @@ def test_progress_json_of_a_failed_run_never_says_finished(source: Path, capsys:
 # which stretch, which size
 
 
-@pytest.mark.parametrize(("words", "kept", "origin"), [
-    ("-ss 0.4", range(10, 30), "0.4"), ("-to 0.4", range(10), "0"), ("-t 0.4", range(10), "0"),
-    ("-ss 0.2 -to 0.6", range(5, 15), "0.2"), ("-ss 0.2 -t 0.6", range(5, 20), "0.2"),
-    ("-ss 00:00:00.2 -t 0:00.2", range(5, 10), "0.2"), ("-ss 0.5", range(13, 30), "0.5"),
-    ("-t 99", range(30), "0"),
-])
-def test_ss_to_and_t_keep_these_frames_and_count_from_the_start(source: Path, words: str, kept: range, origin: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "kept", "origin"),
+    [
+        ("-ss 0.4", range(10, 30), "0.4"),
+        ("-to 0.4", range(10), "0"),
+        ("-t 0.4", range(10), "0"),
+        ("-ss 0.2 -to 0.6", range(5, 15), "0.2"),
+        ("-ss 0.2 -t 0.6", range(5, 20), "0.2"),
+        ("-ss 00:00:00.2 -t 0:00.2", range(5, 10), "0.2"),
+        ("-ss 0.5", range(13, 30), "0.5"),
+        ("-t 99", range(30), "0"),
+    ],
+)
+def test_ss_to_and_t_keep_these_frames_and_count_from_the_start(
+    source: Path, words: str, kept: range, origin: str
+) -> None:
     target = source.with_name("out.mkv")
     assert up(source, target, *words.split()) == 0
     assert times(target) == [Fraction(n, 25) - Fraction(origin) for n in kept]
     assert media.numbers(target) == list(kept)
 
 
-@pytest.mark.parametrize(("words", "size", "sar"), [
-    ("-s 2", (128, 96), 1), ("-s 1.5", (96, 72), 1), ("-s 0.5", (32, 24), 1), ("-s 1", (64, 48), 1),
-    ("--size 480p", (640, 480), 1), ("--size 200x150", (200, 150), 1), ("--size 200x-2", (200, 150), 1),
-    ("--size -2x90", (120, 90), 1),
-    ("--size 200x100", (200, 100), Fraction(2, 3)), ("--size 96x144", (96, 144), 2), ("-s 2 --size 320x240", (320, 240), 1),
-])
+@pytest.mark.parametrize(
+    ("words", "size", "sar"),
+    [
+        ("-s 2", (128, 96), 1),
+        ("-s 1.5", (96, 72), 1),
+        ("-s 0.5", (32, 24), 1),
+        ("-s 1", (64, 48), 1),
+        ("--size 480p", (640, 480), 1),
+        ("--size 200x150", (200, 150), 1),
+        ("--size 200x-2", (200, 150), 1),
+        ("--size -2x90", (120, 90), 1),
+        ("--size 200x100", (200, 100), Fraction(2, 3)),
+        ("--size 96x144", (96, 144), 2),
+        ("-s 2 --size 320x240", (320, 240), 1),
+    ],
+)
 def test_scale_and_size_give_this_picture_at_the_old_display_aspect(
-        source: Path, words: str, size: tuple[int, int], sar: Any) -> None:
+    source: Path, words: str, size: tuple[int, int], sar: Any
+) -> None:
     target = source.with_name("out.mkv")
     assert up(source, target, "-t", "0.1", *words.split()) == 0
     assert size_and_sar(target) == (*size, sar)
@@ -298,13 +330,22 @@ def shows(large: Path, small: Path) -> bool:
     h, w = a.shape[:2]
     assert b.shape == (2 * h, 2 * w, *a.shape[2:])
     white = np.iinfo(pixels(small).dtype).max
-    return bool((np.abs(b.reshape(h, 2, w, 2, -1).mean((1, 3)) - a.reshape(h, w, -1)).mean((0, 1)) < 0.02 * white).all())
+    return bool(
+        (np.abs(b.reshape(h, 2, w, 2, -1).mean((1, 3)) - a.reshape(h, w, -1)).mean((0, 1)) < 0.02 * white).all()
+    )
 
 
-@pytest.mark.parametrize(("pix_fmt", "kind", "channels"), [
-    ("rgb24", np.uint8, 3), ("rgba", np.uint8, 4), ("rgb48be", np.uint16, 3), ("rgba64be", np.uint16, 4), ("gray", np.uint8, 1),
-    ("gray16be", np.uint16, 1),
-])
+@pytest.mark.parametrize(
+    ("pix_fmt", "kind", "channels"),
+    [
+        ("rgb24", np.uint8, 3),
+        ("rgba", np.uint8, 4),
+        ("rgb48be", np.uint16, 3),
+        ("rgba64be", np.uint16, 4),
+        ("gray", np.uint8, 1),
+        ("gray16be", np.uint16, 1),
+    ],
+)
 def test_a_png_keeps_depth_channels_and_alpha(tmp_path: Path, pix_fmt: str, kind: Any, channels: int) -> None:
     source = media.picture(tmp_path, pix_fmt=pix_fmt)
     assert up(source, tmp_path / "out.png") == 0
@@ -359,7 +400,9 @@ def test_existing_pictures_are_left_alone_without_y(tmp_path: Path, capsys: Said
 
 
 @pytest.mark.parametrize("moment", ["rendering", "moving"])
-def test_a_sequence_that_was_stopped_goes_on(tmp_path: Path, moment: str, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sequence_that_was_stopped_goes_on(
+    tmp_path: Path, moment: str, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shots, out = media.sequence(tmp_path, frames=9), tmp_path / "out"
     import misr.pipeline as pipeline
 
@@ -381,11 +424,15 @@ def test_a_sequence_that_was_stopped_goes_on(tmp_path: Path, moment: str, capsys
     if moment == "rendering":
         assert "resuming at picture 5 of 9" in capsys.readouterr().err
     assert up(shots, tmp_path / "whole") == 0
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == {p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()}
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()
+    }
     assert not journal_path(str(out)).exists()
 
 
-def test_a_changed_picture_of_a_sequence_starts_over(tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_picture_of_a_sequence_starts_over(
+    tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shots, out = media.sequence(tmp_path, frames=6), tmp_path / "out"
     with monkeypatch.context() as patched:
         patched.setattr("misr.journal.Journal.finish", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -30,7 +30,12 @@ from misr.upscaler import Upscaler
 CPU = torch.device("cpu")
 STANDARDS = {1: (0.2126, 0.7152, 0.0722), 6: (0.299, 0.587, 0.114), 9: (0.2627, 0.6780, 0.0593)}
 SITED = {  # chroma sample 0 within the luma samples it stands for: 0 is on the first, 1 on the last
-    LEFT: (0, 0.5), CENTER: (0.5, 0.5), TOPLEFT: (0, 0), TOP: (0.5, 0), BOTTOMLEFT: (0, 1), BOTTOM: (0.5, 1),
+    LEFT: (0, 0.5),
+    CENTER: (0.5, 0.5),
+    TOPLEFT: (0, 0),
+    TOP: (0.5, 0),
+    BOTTOMLEFT: (0, 1),
+    BOTTOM: (0.5, 1),
 }
 CODINGS = list(product(STANDARDS, (LIMITED, FULL), (8, 10)))
 
@@ -141,7 +146,7 @@ def test_yuv_codes_of_the_standards_are_read_as_the_rgb_they_were(matrix_code, c
 @pytest.mark.parametrize("model", ["nearest", "bicubic"])
 def test_rgb_through_the_luma_path_at_scale_one_gives_every_code_back(model, depth):
     frame = noise(Color("rgb", depth, alpha=True), 18, 22)
-    out, = Upscaler(model, scale=1, device="cpu").stream([frame])
+    (out,) = Upscaler(model, scale=1, device="cpu").stream([frame])
     for ours, was in zip(out.planes, frame.planes, strict=True):
         assert ours.dtype == was.dtype
         assert np.abs(ours.astype(np.float64) - was).max() <= (1e-5 if depth == 32 else 1)
@@ -159,8 +164,9 @@ def test_grey_stays_grey(matrix_code, code_range, depth):
     assert (rgb[0] == rgb[1]).all()
     assert (rgb[0] == rgb[2]).all()
     for s in (1, 2):
-        out, = Upscaler("bicubic", scale=s, device="cpu").stream([Frame((ramp,) * 3, Color("rgb", depth))],
-                                                                 out=replace(color, subsampling=(1, 1)))
+        (out,) = Upscaler("bicubic", scale=s, device="cpu").stream(
+            [Frame((ramp,) * 3, Color("rgb", depth))], out=replace(color, subsampling=(1, 1))
+        )
         assert (out.planes[1] == 2 ** (depth - 1)).all()
         assert (out.planes[2] == 2 ** (depth - 1)).all()
 
@@ -175,7 +181,10 @@ def test_black_and_white_meet_at_every_depth_and_range():
 
 def test_float_grey_becomes_limited_codes_where_the_output_is_limited():
     for tagged, (code_range, black, white) in product((0, FULL), ((LIMITED, 16, 235), (FULL, 0, 255))):
-        frame, out = Frame((np.array([[0, 1]], np.float32),), Color("gray", 32, range=tagged)), Color("gray", range=code_range)
+        frame, out = (
+            Frame((np.array([[0, 1]], np.float32),), Color("gray", 32, range=tagged)),
+            Color("gray", range=code_range),
+        )
         assert as_it_is(frame, out)[0].tolist() == [[black, white]]
 
 
@@ -267,8 +276,10 @@ def test_a_chroma_ramp_stays_a_ramp_at_the_right_place(subsampling, siting, scal
 
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("siting", [LEFT, CENTER, TOPLEFT])
-@pytest.mark.parametrize(("before", "after"), [((2, 2), (1, 1)), ((2, 2), (2, 1)), ((2, 1), (1, 1)), ((1, 1), (2, 2)),
-                                               ((2, 1), (2, 2)), ((4, 1), (2, 1))])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((2, 2), (1, 1)), ((2, 2), (2, 1)), ((2, 1), (1, 1)), ((1, 1), (2, 2)), ((2, 1), (2, 2)), ((4, 1), (2, 1))],
+)
 def test_chroma_moves_between_samplings_in_place(before, after, siting, scale):
     source, out = (Color("yuv", 16, f, matrix=1, range=FULL, siting=siting) for f in (before, after))
     h, w = 40, 64
@@ -307,7 +318,7 @@ def test_odd_sizes_keep_flat_colours_flat(subsampling, h, w):
     shapes = [(h, w), chroma_shape(color, h, w), chroma_shape(color, h, w), (h, w)]
     frame = Frame(tuple(np.full(s, v, np.uint8) for s, v in zip(shapes, values, strict=True)), color)
     for s in (1, 2, 3, 1.5):
-        out, = Upscaler("bicubic", scale=s, device="cpu").stream([frame])
+        (out,) = Upscaler("bicubic", scale=s, device="cpu").stream([frame])
         size = round(h * s), round(w * s)
         assert [p.shape for p in out.planes] == [size, chroma_shape(color, *size), chroma_shape(color, *size), size]
         assert [set(np.unique(p)) for p in out.planes] == [{v} for v in values]
@@ -339,7 +350,7 @@ def test_grey_into_yuv_has_no_colour_and_yuv_into_grey_only_loses_it():
     assert [p.shape for p in planes[1:]] == [(5, 6)] * 2
     assert all((p == 512).all() for p in planes[1:])
     coloured = noise(yuv, 9, 11)
-    only, = as_it_is(coloured, grey)
+    (only,) = as_it_is(coloured, grey)
     assert (only == coloured.planes[0]).all()
 
 
@@ -364,7 +375,7 @@ def test_sixteen_bits_survive_beyond_the_sign_bit():
         assert (x.diff(dim=-1) > 0).all()
         assert (on_host([store(x, color)])[0] == every).all()
     flat = Frame((np.full((6, 6), 65000, np.uint16),) * 3, Color("yuv", 16))
-    out, = Upscaler("bicubic", scale=2, device="cpu").stream([flat])
+    (out,) = Upscaler("bicubic", scale=2, device="cpu").stream([flat])
     assert all((p == 65000).all() and p.dtype == np.uint16 for p in out.planes)
 
 
@@ -402,7 +413,7 @@ def test_alpha_is_interpolated_over_its_full_range(model):
     color = Color(model, alpha=True, matrix=1, range=LIMITED)
     frame = noise(color, 12, 14)
     planes = (*frame.planes[:-1], np.tile(np.array([[0, 255]], np.uint8), (12, 7)))
-    out, = Upscaler("bicubic", scale=2, device="cpu").stream([replace(frame, planes=planes)])
+    (out,) = Upscaler("bicubic", scale=2, device="cpu").stream([replace(frame, planes=planes)])
     exact = resample(torch.from_numpy(planes[-1]).double(), (24, 28)).clamp(0, 255).numpy()
     assert np.abs(out.planes[-1] - exact).max() < 0.51
     assert (out.planes[-1].min(), out.planes[-1].max()) == (0, 255)

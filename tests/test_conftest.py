@@ -19,8 +19,14 @@ def outcome(folder: Path, body: str, **environment: str) -> str:
     (tests / "test_it.py").write_text("import pytest\n" + body)
     (folder / "checkout" / "pytest.ini").write_text("[pytest]\nmarkers =\n    gpu: x\n    shared_data: x\n")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MISR_", "PYTEST_"))}
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)], cwd=folder / "checkout",
-                         env={**clean, **environment}, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
+        cwd=folder / "checkout",
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     return run.stdout.strip().splitlines()[-1]
 
 

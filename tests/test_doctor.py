@@ -35,7 +35,9 @@ def test_usual_encoders_are_there():
 def test_doctor_prints_a_name_and_a_value_a_line(capfd):
     doctor()
     out, err = capfd.readouterr()
-    said = dict(line.split(maxsplit=1) for line in out.splitlines() if not line.startswith(("default", "hardware", "CPU")))
+    said = dict(
+        line.split(maxsplit=1) for line in out.splitlines() if not line.startswith(("default", "hardware", "CPU"))
+    )
     assert said["libx264"] == "works"
     assert said["PyAV"].startswith(av.__version__)
     assert all(len(line.split()) >= 2 for line in out.splitlines())

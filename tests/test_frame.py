@@ -7,17 +7,34 @@ import pytest
 from misr.frame import FULL, LIMITED, Color, Frame
 
 
-@pytest.mark.parametrize(("model", "tag", "full"), [
-    ("yuv", 0, False), ("yuv", LIMITED, False), ("yuv", FULL, True), ("gray", 0, False), ("gray", FULL, True),
-    ("rgb", 0, True), ("rgb", FULL, True), ("rgb", LIMITED, False),
-])
+@pytest.mark.parametrize(
+    ("model", "tag", "full"),
+    [
+        ("yuv", 0, False),
+        ("yuv", LIMITED, False),
+        ("yuv", FULL, True),
+        ("gray", 0, False),
+        ("gray", FULL, True),
+        ("rgb", 0, True),
+        ("rgb", FULL, True),
+        ("rgb", LIMITED, False),
+    ],
+)
 def test_untagged_rgb_is_full_range_and_untagged_yuv_is_limited(model, tag, full):
     assert Color(model, range=tag).full is full
 
 
-@pytest.mark.parametrize(("model", "alpha", "planes"), [
-    ("gray", False, 1), ("gray", True, 2), ("yuv", False, 3), ("yuv", True, 4), ("rgb", False, 3), ("rgb", True, 4),
-])
+@pytest.mark.parametrize(
+    ("model", "alpha", "planes"),
+    [
+        ("gray", False, 1),
+        ("gray", True, 2),
+        ("yuv", False, 3),
+        ("yuv", True, 4),
+        ("rgb", False, 3),
+        ("rgb", True, 4),
+    ],
+)
 def test_alpha_is_one_plane_more(model, alpha, planes):
     assert Color(model, alpha=alpha).planes == planes
 

@@ -29,8 +29,17 @@ LAYERS = [  # rooms of one row do not see each other
 ]
 PLACE = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
 ONLY_IO = {"av", "rasterio"}
-CV2_CODECS = {"imread", "imwrite", "imreadmulti", "imwritemulti", "imreadanimation", "imwriteanimation", "imcount",
-              "VideoCapture", "VideoWriter"}
+CV2_CODECS = {
+    "imread",
+    "imwrite",
+    "imreadmulti",
+    "imwritemulti",
+    "imreadanimation",
+    "imwriteanimation",
+    "imcount",
+    "VideoCapture",
+    "VideoWriter",
+}
 EXEMPT = {  # (module, what): why. An exemption that is no longer needed fails the test
     ("misr.train.data", "av"): "the training recipe decodes its own material",
     ("misr.train.degrade", "av"): "wears pictures by encoding and decoding them in memory",
@@ -58,8 +67,11 @@ def complaint(module: str, name: str) -> str | None:
     root, _, rest = name.partition(".")
     if (root in ONLY_IO or root == "cv2" and rest in CV2_CODECS) and room != "io":
         return f"{module} uses {name}: only misr/io touches files and codecs"
-    if room == "nets" and not (root in ("torch", "einops") or root in sys.stdlib_module_names
-                               or name.startswith(("misr.nets", "misr.resample"))):
+    if room == "nets" and not (
+        root in ("torch", "einops")
+        or root in sys.stdlib_module_names
+        or name.startswith(("misr.nets", "misr.resample"))
+    ):
         return f"{module} imports {name}: nets see torch, einops and misr.resample alone"
     if root != "misr" or rest == "__version__" or (not rest and room == "cli"):
         return None
@@ -97,45 +109,56 @@ def test_every_room_has_a_place():
 
 def test_the_readme_draws_the_same_direction():
     text = (PACKAGE / "README.md").read_text(encoding="utf-8")
-    drawn = " ".join(line for line in text.splitlines() if line.startswith("    ") and ("errors ->" in line or "-> cli" in line))
+    drawn = " ".join(
+        line for line in text.splitlines() if line.startswith("    ") and ("errors ->" in line or "-> cli" in line)
+    )
     rows = [set(row.replace(",", " ").split()) for row in drawn.split("->")]
     here = {name.split(".")[1] for name, _ in modules()}
     assert rows == [row & here for row in LAYERS if row & here]
     assert [room for room in here if f"| `{room}.py` |" not in text and f"| `{room}/` |" not in text] == []
 
 
-@pytest.mark.parametrize(("module", "source"), [
-    ("misr.errors", "import misr.frame"),
-    ("misr.frame", "from misr.resample import resample"),
-    ("misr.color", "from misr.io.reader import Reader"),
-    ("misr.color", "def f():\n    from misr import zoo"),
-    ("misr.zoo", "from misr.io import reader"),
-    ("misr.io.reader", "from ..upscaler import Upscaler"),
-    ("misr.io.reader", "from misr.pipeline import prefetch"),
-    ("misr.plan", "if TYPE_CHECKING:\n    from misr.cli.upscale import upscale"),
-    ("misr.fuse", "import misr.evaluate"),
-    ("misr.color", "import misr"),
-    ("misr.color", "import misr.unheard_of"),
-    ("misr.nets.fast", "import numpy as np"),
-    ("misr.nets.fast", "from misr.color import view"),
-    ("misr.nets.fast", "def f():\n    import cv2"),
-    ("misr.upscaler", "import av"),
-    ("misr.pipeline", "def f():\n    from av.video import frame"),
-    ("misr.fuse", "import rasterio.warp"),
-    ("misr.evaluate", "import cv2\nx = cv2.imread('a.png')"),
-    ("misr.evaluate", "from cv2 import VideoCapture"),
-])
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("misr.errors", "import misr.frame"),
+        ("misr.frame", "from misr.resample import resample"),
+        ("misr.color", "from misr.io.reader import Reader"),
+        ("misr.color", "def f():\n    from misr import zoo"),
+        ("misr.zoo", "from misr.io import reader"),
+        ("misr.io.reader", "from ..upscaler import Upscaler"),
+        ("misr.io.reader", "from misr.pipeline import prefetch"),
+        ("misr.plan", "if TYPE_CHECKING:\n    from misr.cli.upscale import upscale"),
+        ("misr.fuse", "import misr.evaluate"),
+        ("misr.color", "import misr"),
+        ("misr.color", "import misr.unheard_of"),
+        ("misr.nets.fast", "import numpy as np"),
+        ("misr.nets.fast", "from misr.color import view"),
+        ("misr.nets.fast", "def f():\n    import cv2"),
+        ("misr.upscaler", "import av"),
+        ("misr.pipeline", "def f():\n    from av.video import frame"),
+        ("misr.fuse", "import rasterio.warp"),
+        ("misr.evaluate", "import cv2\nx = cv2.imread('a.png')"),
+        ("misr.evaluate", "from cv2 import VideoCapture"),
+    ],
+)
 def test_a_wrong_import_is_seen(module, source):
     assert found(module, source)
 
 
-@pytest.mark.parametrize(("module", "source"), [
-    ("misr.io.reader", "import av, cv2\nfrom misr.io.planes import x\nfrom . import planes\ncv2.imread('a')"),
-    ("misr.nets.fast", "import math\nimport torch.nn.functional as F\nfrom einops import rearrange\nfrom . import other"),
-    ("misr.plan", "from misr import __version__\nfrom misr.pipeline import run"),
-    ("misr.cli.upscale", "import misr\nfrom misr.plan import plan"),
-    ("misr.color", "import cv2\nx = cv2.resize(y, (2, 2))"),
-])
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("misr.io.reader", "import av, cv2\nfrom misr.io.planes import x\nfrom . import planes\ncv2.imread('a')"),
+        (
+            "misr.nets.fast",
+            "import math\nimport torch.nn.functional as F\nfrom einops import rearrange\nfrom . import other",
+        ),
+        ("misr.plan", "from misr import __version__\nfrom misr.pipeline import run"),
+        ("misr.cli.upscale", "import misr\nfrom misr.plan import plan"),
+        ("misr.color", "import cv2\nx = cv2.resize(y, (2, 2))"),
+    ],
+)
 def test_a_right_import_is_let_through(module, source):
     assert not found(module, source)
 

@@ -28,13 +28,29 @@ def test_numbers_survive_scaling(tmp_path):
         assert media.number_of(big) == n
 
 
-@pytest.mark.parametrize(("codec", "pix_fmt"), [
-    ("libx264", "yuv420p10le"), ("libx264", "yuv422p"), ("libx264", "yuv444p"), ("libx264", "yuvj420p"),
-    ("ffv1", "gray"), ("ffv1", "gray16le"), ("ffv1", "yuv422p12le"), ("ffv1", "yuv420p16le"), ("ffv1", "yuva420p"),
-    ("ffv1", "bgr0"), ("ffv1", "gbrp10le"), ("libx265", "gray"),
-    ("libx265", "yuv420p10le"), ("libsvtav1", "yuv420p10le"), ("mpeg2video", "yuv420p"), ("libvpx-vp9", "yuv420p"),
-    ("rawvideo", "nv12"), ("libx264rgb", "rgb24"),
-])
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"),
+    [
+        ("libx264", "yuv420p10le"),
+        ("libx264", "yuv422p"),
+        ("libx264", "yuv444p"),
+        ("libx264", "yuvj420p"),
+        ("ffv1", "gray"),
+        ("ffv1", "gray16le"),
+        ("ffv1", "yuv422p12le"),
+        ("ffv1", "yuv420p16le"),
+        ("ffv1", "yuva420p"),
+        ("ffv1", "bgr0"),
+        ("ffv1", "gbrp10le"),
+        ("libx265", "gray"),
+        ("libx265", "yuv420p10le"),
+        ("libsvtav1", "yuv420p10le"),
+        ("mpeg2video", "yuv420p"),
+        ("libvpx-vp9", "yuv420p"),
+        ("rawvideo", "nv12"),
+        ("libx264rgb", "rgb24"),
+    ],
+)
 def test_every_format_is_stored_as_asked(tmp_path, codec, pix_fmt):
     path = media.clip(tmp_path, codec=codec, pix_fmt=pix_fmt, frames=5)
     frames = media.read(path)
@@ -43,8 +59,10 @@ def test_every_format_is_stored_as_asked(tmp_path, codec, pix_fmt):
     assert [media.number_of(f) for f in frames] == list(range(5))
 
 
-@pytest.mark.parametrize(("codec", "pix_fmt", "suffix"), [
-    ("prores_ks", "yuva444p10le", "mov"), ("qtrle", "argb", "mov"), ("ffv1", "yuva420p", "mkv")])
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "suffix"),
+    [("prores_ks", "yuva444p10le", "mov"), ("qtrle", "argb", "mov"), ("ffv1", "yuva420p", "mkv")],
+)
 def test_alpha_fades_from_left_to_right(tmp_path, codec, pix_fmt, suffix):
     path = media.clip(tmp_path, codec=codec, pix_fmt=pix_fmt, suffix=suffix, frames=2, size=(64, 48))
     alpha = media.read(path)[0].to_ndarray(format="rgba")[..., 3].mean(0)
@@ -75,9 +93,18 @@ def test_variable_rate_and_late_start(tmp_path):
         assert abs(float(first.pts * first.time_base) - 3) < 0.05
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [
-    ("aac", "mp4"), ("opus", "mkv"), ("pcm_s16le", "mkv"), ("flac", "mkv"), ("mp3", "mkv"), ("vorbis", "mkv"),
-    ("ac3", "mkv")])
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("aac", "mp4"),
+        ("opus", "mkv"),
+        ("pcm_s16le", "mkv"),
+        ("flac", "mkv"),
+        ("mp3", "mkv"),
+        ("vorbis", "mkv"),
+        ("ac3", "mkv"),
+    ],
+)
 def test_sound_plays(tmp_path, codec, suffix):
     path = media.clip(tmp_path, suffix=suffix, audio=[codec, Track(codec, "deu")], frames=25)
     for index in (0, 1):
@@ -91,8 +118,9 @@ def test_sound_plays(tmp_path, codec, suffix):
         assert sound.size >= 0.9 * media.SOUND_RATE
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [
-    ("subrip", "mkv"), ("ass", "mkv"), ("webvtt", "mkv"), ("webvtt", "webm"), ("mov_text", "mp4")])
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("subrip", "mkv"), ("ass", "mkv"), ("webvtt", "mkv"), ("webvtt", "webm"), ("mov_text", "mp4")]
+)
 def test_subtitles_decode(tmp_path, codec, suffix):
     options = {"codec": "libvpx-vp9"} if suffix == "webm" else {}
     path = media.clip(tmp_path, suffix=suffix, subtitles=[codec, codec], frames=25, **options)
@@ -105,9 +133,15 @@ def test_subtitles_decode(tmp_path, codec, suffix):
 
 def test_a_full_house(tmp_path):
     path = media.clip(
-        tmp_path, audio=[Track("aac", "eng", "Main", Disposition.default), Track("opus", "jpn", "Comment")],
-        subtitles=["subrip", Track("ass", "deu", "Signs", Disposition.forced)], fonts=2, chapters=3,
-        metadata={"title": "A title", "artist": "Someone"}, cover=True, second_video=True)
+        tmp_path,
+        audio=[Track("aac", "eng", "Main", Disposition.default), Track("opus", "jpn", "Comment")],
+        subtitles=["subrip", Track("ass", "deu", "Signs", Disposition.forced)],
+        fonts=2,
+        chapters=3,
+        metadata={"title": "A title", "artist": "Someone"},
+        cover=True,
+        second_video=True,
+    )
     with av.open(str(path)) as source:
         assert [c["metadata"]["title"] for c in source.chapters()] == ["Chapter 1", "Chapter 2", "Chapter 3"]
         tags = {k.lower(): v for k, v in source.metadata.items()}
@@ -138,8 +172,9 @@ def test_untagged_stays_untagged(tmp_path):
 
 
 def test_hdr10_metadata(tmp_path):
-    path = media.clip(tmp_path, codec="libx265", pix_fmt="yuv420p10le", options=media.HDR10, color=media.BT2020_PQ,
-                      frames=3)
+    path = media.clip(
+        tmp_path, codec="libx265", pix_fmt="yuv420p10le", options=media.HDR10, color=media.BT2020_PQ, frames=3
+    )
     frame = media.read(path)[0]
     assert frame.side_data.get("MASTERING_DISPLAY_METADATA") is not None
     assert frame.side_data.get("CONTENT_LIGHT_LEVEL") is not None
@@ -179,9 +214,21 @@ def test_odd_and_tiny(tmp_path):
     assert media.read(media.clip(tmp_path, name="tiny", codec="ffv1", size=(18, 14), frames=2))[0].width == 18
 
 
-@pytest.mark.parametrize(("suffix", "pix_fmt"), [
-    ("png", "rgb24"), ("png", "rgb48be"), ("png", "rgba"), ("png", "gray"), ("png", "gray16be"), ("jpg", None),
-    ("webp", None), ("avif", None), ("bmp", None), ("tiff", None)])
+@pytest.mark.parametrize(
+    ("suffix", "pix_fmt"),
+    [
+        ("png", "rgb24"),
+        ("png", "rgb48be"),
+        ("png", "rgba"),
+        ("png", "gray"),
+        ("png", "gray16be"),
+        ("jpg", None),
+        ("webp", None),
+        ("avif", None),
+        ("bmp", None),
+        ("tiff", None),
+    ],
+)
 def test_pictures(tmp_path, suffix, pix_fmt):
     frames = media.read(media.picture(tmp_path, suffix, pix_fmt=pix_fmt))
     assert len(frames) == 1

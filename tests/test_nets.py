@@ -5,8 +5,9 @@ from misr.nets import NETS, Fast, Interpolate
 from misr.resample import RADIUS, resample
 
 KERNELS = ["nearest", "bilinear", "bicubic", "lanczos"]
-NET_LIST = [pytest.param(lambda k=k, s=s: Interpolate(scale=s, kernel=k), id=f"{k}-x{s}")
-            for k in KERNELS for s in (2, 3, 1.5)]
+NET_LIST = [
+    pytest.param(lambda k=k, s=s: Interpolate(scale=s, kernel=k), id=f"{k}-x{s}") for k in KERNELS for s in (2, 3, 1.5)
+]
 NET_LIST += [pytest.param(lambda s=s: random_fast(s), id=f"fast-x{s}") for s in (2, 4)]
 
 
@@ -46,7 +47,7 @@ def test_every_net_enlarges_its_centres_by_scale(make):
 def test_a_batch_is_the_loop_over_its_windows(make):
     net = make()
     x, valid = views(b=3)
-    alone = torch.cat([call(net, x[i:i + 1], valid[i:i + 1]) for i in range(3)])
+    alone = torch.cat([call(net, x[i : i + 1], valid[i : i + 1]) for i in range(3)])
     assert torch.allclose(call(net, x, valid), alone, atol=1e-5)
 
 

@@ -129,21 +129,23 @@ def corrupt(path: Path, *which: int) -> Path:
     for n in which:
         at = data.find(packets[n])
         assert at >= 0
-        data[at:at + len(packets[n])] = bytes(len(packets[n]))
+        data[at : at + len(packets[n])] = bytes(len(packets[n]))
     bad = path.with_name(f"bad{path.suffix}")
     bad.write_bytes(data)
     return bad
 
 
 DAMAGED = {
-    "mjpeg in mkv": ("in.mkv", "mjpeg", "yuvj420p"), "png in mov": ("in.mov", "png", "rgb24"),
+    "mjpeg in mkv": ("in.mkv", "mjpeg", "yuvj420p"),
+    "png in mov": ("in.mov", "png", "rgb24"),
     "h264 in mkv": ("in.mkv", "libx264", "yuv420p"),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_frame_that_does_not_decode_stops_the_run_and_names_its_time(
-        tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, codec, pix_fmt = DAMAGED[kind]
     bad = corrupt(clip(tmp_path / name, 24, codec=codec, pix_fmt=pix_fmt), 10, 11)
     assert up(bad, tmp_path / "out.mkv") == 1
@@ -155,7 +157,8 @@ def test_a_frame_that_does_not_decode_stops_the_run_and_names_its_time(
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_on_error_repeat_keeps_the_number_and_the_times_of_the_frames(
-        tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, codec, pix_fmt = DAMAGED[kind]
     source = clip(tmp_path / name, 24, codec=codec, pix_fmt=pix_fmt)
     bad = corrupt(source, 10, 11)
@@ -178,7 +181,7 @@ def test_a_truncated_clip_gives_the_frames_it_still_has(tmp_path: Path) -> None:
     assert up(short, tmp_path / "out.mkv", "--on-error", "repeat") == 0
     seen = times(tmp_path / "out.mkv")
     assert 15 < len(seen) < 30
-    assert seen == times(source)[:len(seen)]
+    assert seen == times(source)[: len(seen)]
 
 
 # a target that cannot take it
@@ -199,7 +202,9 @@ def mounted(place: Path, options: str) -> bool:
     """Whether a disk in memory could be mounted."""
     if sys.platform != "linux":
         return False
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], capture_output=True).returncode == 0
+    return (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], capture_output=True).returncode == 0
+    )
 
 
 def enlarge(disk: Path) -> None:
@@ -207,12 +212,22 @@ def enlarge(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
 
 
-@pytest.mark.parametrize(("target", "resumes"), [
-    ("out.mkv", "resuming at segment"), ("pictures", "resuming at picture"), ("out.gif", ""),
-])
+@pytest.mark.parametrize(
+    ("target", "resumes"),
+    [
+        ("out.mkv", "resuming at segment"),
+        ("pictures", "resuming at picture"),
+        ("out.gif", ""),
+    ],
+)
 def test_a_full_disk_ends_in_one_sentence_and_with_space_the_same_command_goes_on(
-        tmp_path: Path, disk: Path, target: str, resumes: str, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path,
+    disk: Path,
+    target: str,
+    resumes: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr("misr.pipeline.SEGMENT_S", 0.4)
     source = clip(tmp_path / "in.mkv", 40 if target != "out.gif" else 16, size=(96, 64))
     (disk / "ballast").write_bytes(bytes(0 if target != "out.gif" else 200_000))
@@ -234,7 +249,8 @@ def test_a_full_disk_ends_in_one_sentence_and_with_space_the_same_command_goes_o
 
 
 def test_a_disk_that_fills_while_joining_keeps_every_segment(
-        tmp_path: Path, disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = clip(tmp_path / "in.mkv", 24)
     (disk / "ballast").write_bytes(bytes(60_000))
     assert up(source, disk / "out.mkv", "-c:v", "ffv1") == 1
@@ -262,7 +278,8 @@ def closed(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("target", ["out.mkv", "out.gif", "pictures", "one.png"])
 def test_a_folder_that_cannot_be_written_is_refused_before_the_first_frame(
-        tmp_path: Path, closed: Path, target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, closed: Path, target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = clip(tmp_path / "in.mkv", 12) if target != "one.png" else picture(tmp_path)
     monkeypatch.setattr("misr.upscaler.Session.push", lambda *a: pytest.fail("a frame was rendered"))
     assert up(source, closed / target) == 1
@@ -278,8 +295,9 @@ def test_a_missing_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 # Ctrl-C
 
 
-def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("misr.pipeline.SEGMENT_S", 0.4)
     source, out = clip(tmp_path / "in.mkv", 60), tmp_path / "out.mkv"
     journal = journal_path(str(out))

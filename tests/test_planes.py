@@ -26,15 +26,71 @@ from misr.io.planes import (
 
 W, H = 37, 21  # odd, so that lines are padded and chroma rounds up
 ZERO = Fraction(0)
-BIG_ENDIAN = ["gray16be", "ya16be", "yuv420p10be", "yuv422p12be", "gbrp10be", "gbrap16be", "p010be", "grayf32be", "gbrpf32be"]
+BIG_ENDIAN = [
+    "gray16be",
+    "ya16be",
+    "yuv420p10be",
+    "yuv422p12be",
+    "gbrp10be",
+    "gbrap16be",
+    "p010be",
+    "grayf32be",
+    "gbrpf32be",
+]
 EXACT = [*(set(UNPACKED) - COARSE), *INTERLEAVED, *BIG_ENDIAN]
-X264 = ["yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv16", "nv21", "yuv420p10le",
-        "yuv422p10le", "yuv444p10le", "nv20le", "gray", "gray10le"]
-X265 = ["yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gbrp", "yuv420p10le", "yuv422p10le",
-        "yuv444p10le", "gbrp10le", "yuv420p12le", "yuv422p12le", "yuv444p12le", "gbrp12le", "gray", "gray10le", "gray12le"]
+X264 = [
+    "yuv420p",
+    "yuvj420p",
+    "yuv422p",
+    "yuvj422p",
+    "yuv444p",
+    "yuvj444p",
+    "nv12",
+    "nv16",
+    "nv21",
+    "yuv420p10le",
+    "yuv422p10le",
+    "yuv444p10le",
+    "nv20le",
+    "gray",
+    "gray10le",
+]
+X265 = [
+    "yuv420p",
+    "yuvj420p",
+    "yuv422p",
+    "yuvj422p",
+    "yuv444p",
+    "yuvj444p",
+    "gbrp",
+    "yuv420p10le",
+    "yuv422p10le",
+    "yuv444p10le",
+    "gbrp10le",
+    "yuv420p12le",
+    "yuv422p12le",
+    "yuv444p12le",
+    "gbrp12le",
+    "gray",
+    "gray10le",
+    "gray12le",
+]
 PNG = ["rgb24", "rgba", "rgb48be", "rgba64be", "pal8", "gray", "ya8", "gray16be", "ya16be", "monob"]
 PRORES = ["yuv422p10le", "yuv444p10le", "yuva444p10le"]
-TIFF = ["rgb24", "rgb48le", "pal8", "rgba", "rgba64le", "gray", "ya8", "gray16le", "ya16le", "monob", "monow", "yuv420p"]
+TIFF = [
+    "rgb24",
+    "rgb48le",
+    "pal8",
+    "rgba",
+    "rgba64le",
+    "gray",
+    "ya8",
+    "gray16le",
+    "ya16le",
+    "monob",
+    "monow",
+    "yuv420p",
+]
 YUV8, YUV10 = Color("yuv", 8, (2, 2)), Color("yuv", 10, (2, 2))
 
 
@@ -102,7 +158,10 @@ def test_packed_formats_are_unpacked_exactly(pix_fmt):
 
 @pytest.mark.parametrize("pix_fmt", ["p010le", "xv30le", "y210le", "p216le"])
 def test_unpacking_is_the_same_every_time(pix_fmt):
-    frame, repack = ours(plain(pix_fmt), 82), Repacker()  # lines that end within a vector, where threads of swscale raced
+    frame, repack = (
+        ours(plain(pix_fmt), 82),
+        Repacker(),
+    )  # lines that end within a vector, where threads of swscale raced
     theirs = from_frame(frame, pix_fmt, repack)
     for _ in range(200):
         assert_same(to_frame(theirs, frame.color, ZERO, ZERO, repack), frame)
@@ -115,7 +174,7 @@ def test_odd_widths_of_semi_planar_frames_are_read_to_the_last_column(pix_fmt, b
     for plane, codes in zip(theirs.planes, (frame.planes[0], chroma), strict=True):
         lines = np.frombuffer(plane, np.uint16).reshape(-1, plane.line_size // 2)
         lines[:] = 0xAAAA
-        lines[:codes.shape[0], :codes.shape[1]] = codes << 16 - bits
+        lines[: codes.shape[0], : codes.shape[1]] = codes << 16 - bits
     assert_same(to_frame(theirs, frame.color, ZERO, ZERO, Repacker()), frame)
 
 
@@ -167,7 +226,9 @@ def test_jpeg_frames_are_full_range_yuv():
     assert_same(to_frame(theirs, color, ZERO, ZERO, Repacker()), frame)
 
 
-@pytest.mark.parametrize("color", [YUV8, YUV10, Color("gray"), Color("rgb"), Color("rgb", 16, alpha=True)], ids=planar_name)
+@pytest.mark.parametrize(
+    "color", [YUV8, YUV10, Color("gray"), Color("rgb"), Color("rgb", 16, alpha=True)], ids=planar_name
+)
 @pytest.mark.parametrize(("w", "h"), [(1, 1), (2, 2), (3, 1), (1, 7), (65, 33)])
 def test_any_size_has_its_line_padding_cut_off(color, w, h):
     frame = ours(color, w, h)
@@ -214,7 +275,12 @@ def test_what_cannot_be_held_is_refused_by_name():
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "yuv444p", "nv12", "p010le", "gray"])
 def test_colour_tags_go_out_and_come_back(pix_fmt):
-    for matrix, primaries, transfer, code_range in ((1, 1, 1, LIMITED), (9, 9, 16, LIMITED), (6, 6, 6, FULL), (2, 2, 2, 0)):
+    for matrix, primaries, transfer, code_range in (
+        (1, 1, 1, LIMITED),
+        (9, 9, 16, LIMITED),
+        (6, 6, 6, FULL),
+        (2, 2, 2, 0),
+    ):
         color = replace(plain(pix_fmt), matrix=matrix, primaries=primaries, transfer=transfer, range=code_range)
         frame = ours(color, W + 1)
         theirs = from_frame(frame, pix_fmt, Repacker())
@@ -255,20 +321,40 @@ def test_times_are_carried():
 # ---------------------------------------------------------------- the best format of an encoder
 
 
-@pytest.mark.parametrize(("formats", "color", "best"), [
-    (X264, YUV8, "yuv420p"), (X264, YUV10, "yuv420p10le"), (X264, Color("yuv", 12, (2, 1)), "yuv422p10le"),
-    (X264, Color("gray"), "gray"), (X264, Color("yuv", 8, (4, 1)), "yuv422p"),
-    (X265, YUV8, "yuv420p"), (X265, YUV10, "yuv420p10le"), (X265, Color("yuv", 12, (1, 1)), "yuv444p12le"),
-    (X265, Color("rgb"), "gbrp"), (X265, Color("rgb", 16), "gbrp12le"), (X265, Color("gray", 12), "gray12le"),
-    (PNG, Color("rgb"), "rgb24"), (PNG, Color("rgb", alpha=True), "rgba"), (PNG, Color("rgb", 16), "rgb48be"),
-    (PNG, Color("gray"), "gray"), (PNG, Color("gray", alpha=True), "ya8"), (PNG, Color("gray", 12), "gray16be"),
-    (PNG, YUV8, "rgb24"), (PNG, YUV10, "rgb48be"),
-    (TIFF, Color("rgb", alpha=True), "rgba"), (TIFF, Color("rgb"), "rgb24"),
-    (PRORES, YUV8, "yuv422p10le"), (PRORES, Color("yuv", 8, alpha=True), "yuva444p10le"), (PRORES, Color("rgb"), "yuv444p10le"),
-    (PRORES, Color("gray", 10), "yuv422p10le"), (["gbrp", "gbrap", "yuv422p", "yuv420p"], Color("gray"), "yuv420p"),
-    (["yuv420p", "yuv420p10le"], Color("rgb"), "yuv420p"), (["nv12", "p010le"], YUV10, "p010le"),
-    (["grayf32le", "gbrpf32le"], Color("rgb", 32), "gbrpf32le"),
-])
+@pytest.mark.parametrize(
+    ("formats", "color", "best"),
+    [
+        (X264, YUV8, "yuv420p"),
+        (X264, YUV10, "yuv420p10le"),
+        (X264, Color("yuv", 12, (2, 1)), "yuv422p10le"),
+        (X264, Color("gray"), "gray"),
+        (X264, Color("yuv", 8, (4, 1)), "yuv422p"),
+        (X265, YUV8, "yuv420p"),
+        (X265, YUV10, "yuv420p10le"),
+        (X265, Color("yuv", 12, (1, 1)), "yuv444p12le"),
+        (X265, Color("rgb"), "gbrp"),
+        (X265, Color("rgb", 16), "gbrp12le"),
+        (X265, Color("gray", 12), "gray12le"),
+        (PNG, Color("rgb"), "rgb24"),
+        (PNG, Color("rgb", alpha=True), "rgba"),
+        (PNG, Color("rgb", 16), "rgb48be"),
+        (PNG, Color("gray"), "gray"),
+        (PNG, Color("gray", alpha=True), "ya8"),
+        (PNG, Color("gray", 12), "gray16be"),
+        (PNG, YUV8, "rgb24"),
+        (PNG, YUV10, "rgb48be"),
+        (TIFF, Color("rgb", alpha=True), "rgba"),
+        (TIFF, Color("rgb"), "rgb24"),
+        (PRORES, YUV8, "yuv422p10le"),
+        (PRORES, Color("yuv", 8, alpha=True), "yuva444p10le"),
+        (PRORES, Color("rgb"), "yuv444p10le"),
+        (PRORES, Color("gray", 10), "yuv422p10le"),
+        (["gbrp", "gbrap", "yuv422p", "yuv420p"], Color("gray"), "yuv420p"),
+        (["yuv420p", "yuv420p10le"], Color("rgb"), "yuv420p"),
+        (["nv12", "p010le"], YUV10, "p010le"),
+        (["grayf32le", "gbrpf32le"], Color("rgb", 32), "gbrpf32le"),
+    ],
+)
 def test_the_best_format_keeps_most(formats, color, best):
     assert best_format(formats, color) == best
     assert best_format(formats[::-1], color) == best

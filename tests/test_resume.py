@@ -16,8 +16,10 @@ from tests.command import clip, decoded, in_child, one_sentence, short_segments,
 from tests.media import times_s as times
 
 CODECS = {
-    "x264": ("-c:v", "libx264", "-preset", "veryfast"), "x265": ("-c:v", "libx265", "-preset", "ultrafast"),
-    "ffv1": ("-c:v", "ffv1"), "av1": ("-c:v", "libsvtav1", "-preset", "12"),
+    "x264": ("-c:v", "libx264", "-preset", "veryfast"),
+    "x265": ("-c:v", "libx265", "-preset", "ultrafast"),
+    "ffv1": ("-c:v", "ffv1"),
+    "av1": ("-c:v", "libsvtav1", "-preset", "12"),
 }
 
 
@@ -30,9 +32,15 @@ def die_at(moment: str, nth: int) -> None:
 
     short_segments()
     place: dict[str, tuple[Any, str]] = {
-        "begin": (p, "sharp"), "frame": (Encoder, "push"), "sync": (misr.io.segments.os, "fsync"),
-        "stored": (p, "read_segment"), "joining": (Output, "picture"), "joined": (Output, "close"), "rename": (p.os, "replace"),
-        "picture": (p, "write_picture"), "cleaning": (p.Journal, "remove"),
+        "begin": (p, "sharp"),
+        "frame": (Encoder, "push"),
+        "sync": (misr.io.segments.os, "fsync"),
+        "stored": (p, "read_segment"),
+        "joining": (Output, "picture"),
+        "joined": (Output, "close"),
+        "rename": (p.os, "replace"),
+        "picture": (p, "write_picture"),
+        "cleaning": (p.Journal, "remove"),
     }
     owner, name = place[moment]
     real, seen = getattr(owner, name), [0]
@@ -63,7 +71,8 @@ MOMENTS = [("begin", 1), ("frame", 3), ("frame", 34), ("sync", 1), ("sync", 3), 
 
 @pytest.mark.parametrize(("moment", "nth"), MOMENTS)
 def test_killed_at_any_moment_the_same_command_ends_as_if_nothing_had_happened(
-        tmp_path: Path, short: None, moment: str, nth: int, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, short: None, moment: str, nth: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = clip(tmp_path / "in.mkv", 38, vfr=True, rich=True)
     command = (source, tmp_path / "out.mkv", *CODECS["x264"])
     assert in_child(tmp_path, *command, before=die_at, given=(moment, nth))[0] == -signal.SIGKILL
@@ -87,8 +96,11 @@ def test_killed_at_any_moment_the_same_command_ends_as_if_nothing_had_happened(
 @pytest.mark.parametrize("deep", [False, True], ids=["8bit", "10bit"])
 @pytest.mark.parametrize("codec", ["x265", "ffv1", "av1"])
 def test_a_resumed_run_equals_an_uninterrupted_one_with_every_encoder(
-        tmp_path: Path, short: None, codec: str, deep: bool) -> None:
-    source = clip(tmp_path / "in.mkv", 33, codec="ffv1", pix_fmt="yuv420p10le" if deep else "yuv420p", vfr=True, size=(96, 80))
+    tmp_path: Path, short: None, codec: str, deep: bool
+) -> None:
+    source = clip(
+        tmp_path / "in.mkv", 33, codec="ffv1", pix_fmt="yuv420p10le" if deep else "yuv420p", vfr=True, size=(96, 80)
+    )
     command = (source, tmp_path / "out.mkv", *CODECS[codec])
     assert in_child(tmp_path, *command, before=die_at, given=("frame", 27))[0] == -signal.SIGKILL
     assert list(journal_path(str(tmp_path / "out.mkv")).glob("*.seg"))
@@ -155,12 +167,22 @@ def half_done(tmp_path: Path, short: None) -> tuple[Path, Path]:
     return source, out
 
 
-@pytest.mark.parametrize(("changed", "what"), [
-    (("-crf", "30"), "encoding"), (("-s", "4"), "encoding, model"), (("-m", "bicubic"), "model"), (("-c:v", "ffv1"), "encoding"),
-    (("--strength", "0.5"), "strength"), (("-ss", "0.2"), "start"), (("-t", "1"), "end"), (("--on-error", "repeat"), "on_error"),
-])
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (("-crf", "30"), "encoding"),
+        (("-s", "4"), "encoding, model"),
+        (("-m", "bicubic"), "model"),
+        (("-c:v", "ffv1"), "encoding"),
+        (("--strength", "0.5"), "strength"),
+        (("-ss", "0.2"), "start"),
+        (("-t", "1"), "end"),
+        (("--on-error", "repeat"), "on_error"),
+    ],
+)
 def test_other_arguments_start_over_saying_why(
-        half_done: tuple[Path, Path], changed: tuple[str, ...], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    half_done: tuple[Path, Path], changed: tuple[str, ...], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, out = half_done
     assert up(source, out, *changed) == 0
     said = capsys.readouterr().err
@@ -180,7 +202,8 @@ def test_a_changed_source_starts_over(half_done: tuple[Path, Path], capsys: pyte
 
 
 def test_arguments_that_decide_no_pixel_do_not_start_over(
-        half_done: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    half_done: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     source, out = half_done
     assert up(source, out, "-y", "--progress", "json", "--batch", "2") == 0
     assert "resuming at segment 3 of 3" in capsys.readouterr().err
@@ -198,7 +221,8 @@ def test_an_unreadable_journal_starts_over(half_done: tuple[Path, Path], capsys:
 
 
 def test_a_second_run_on_the_same_output_is_refused_and_harms_nothing(
-        tmp_path: Path, short: None, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, short: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, out = clip(tmp_path / "in.mkv", 60), tmp_path / "out.mkv"
     refused = []
 
@@ -218,7 +242,8 @@ def test_a_second_run_on_the_same_output_is_refused_and_harms_nothing(
 
 
 def test_a_failed_run_lets_the_next_one_in_the_same_process_have_the_output(
-        half_done: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    half_done: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import misr
     from misr.errors import OutputError
 
@@ -249,7 +274,7 @@ class Blend(nn.Module):
         for n in centres:
             near = range(max(0, n - 2), min(t, n + 2))
             share = torch.stack([valid[:, k] / (1 + abs(k - n)) for k in near], 1)
-            out.append((views[:, near[0]:near[-1] + 1] * share).sum(1) / share.sum(1))
+            out.append((views[:, near[0] : near[-1] + 1] * share).sum(1) / share.sum(1))
         mixed = torch.stack(out, 1)
         return mixed.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
 
@@ -269,14 +294,18 @@ class Stop(Exception):
 
 def stopped_at(frame: int) -> Any:
     """A progress that ends the run at a frame."""
+
     def progress(done: int, expected: int) -> None:
         if done == frame:
             raise Stop
+
     return progress
 
 
 @pytest.mark.parametrize("stop", [13, 14, 25, 33, 41])
-def test_a_net_with_neighbours_renders_the_same_after_a_resume(tmp_path: Path, short: None, blend: Path, stop: int) -> None:
+def test_a_net_with_neighbours_renders_the_same_after_a_resume(
+    tmp_path: Path, short: None, blend: Path, stop: int
+) -> None:
     import misr
 
     source = clip(tmp_path / "in.mkv", 42, vfr=True)
@@ -296,4 +325,6 @@ def test_segments_end_on_the_grid_of_a_nets_chunks(tmp_path: Path, short: None, 
     source = clip(tmp_path / "in.mkv", 30)
     with pytest.raises(Stop):
         misr.upscale(source, tmp_path / "out.mkv", model=str(blend), progress=stopped_at(27))
-    assert sorted(p.stem for p in journal_path(str(tmp_path / "out.mkv")).glob("*.seg")) == [f"{n:09d}" for n in (0, 8, 16)]
+    assert sorted(p.stem for p in journal_path(str(tmp_path / "out.mkv")).glob("*.seg")) == [
+        f"{n:09d}" for n in (0, 8, 16)
+    ]

@@ -123,11 +123,17 @@ def test_a_change_of_size_is_a_cut():
     assert is_cut(gray(a), gray(a[:-2]))
 
 
-@pytest.mark.parametrize(("color", "dtype", "unit"), [
-    (Color("gray", depth=10), np.uint16, 4), (Color("gray", depth=16), np.uint16, 256),
-    (Color("gray", depth=32), np.float32, 1 / 255), (Color("yuv", depth=12), np.uint16, 16),
-    (Color("rgb"), np.uint8, 1), (Color("rgb", alpha=True), np.uint8, 1),
-])
+@pytest.mark.parametrize(
+    ("color", "dtype", "unit"),
+    [
+        (Color("gray", depth=10), np.uint16, 4),
+        (Color("gray", depth=16), np.uint16, 256),
+        (Color("gray", depth=32), np.float32, 1 / 255),
+        (Color("yuv", depth=12), np.uint16, 16),
+        (Color("rgb"), np.uint8, 1),
+        (Color("rgb", alpha=True), np.uint8, 1),
+    ],
+)
 def test_every_depth_and_model_is_judged_alike(color, dtype, unit):
     picture = texture(3)
     pictures = [window(picture), window(picture, 40), window(texture(103))]

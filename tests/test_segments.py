@@ -22,8 +22,10 @@ def packet(data: bytes, pts: int, dts: int | None, *, key: bool) -> av.Packet:
 
 def stored(path: Path, n: int = 5) -> tuple[Path, list[av.Packet]]:
     order = [0, 3, 1, 2, *range(4, n)][:n]
-    packets = [packet(bytes([i]) * (i * 40 + 1), p * 512 + 7, None if i == 1 else i * 512 - 1024, key=i == 0)
-               for i, p in enumerate(order)]
+    packets = [
+        packet(bytes([i]) * (i * 40 + 1), p * 512 + 7, None if i == 1 else i * 512 - 1024, key=i == 0)
+        for i, p in enumerate(order)
+    ]
     write_segment(path, 40, [Fraction(i, 25) for i in range(n)], packets, TICK, b"\x01header\xff")
     return path, packets
 
@@ -58,7 +60,7 @@ def test_any_single_wrong_byte_makes_a_segment_absent(tmp_path: Path) -> None:
     path, _ = stored(tmp_path / "a.seg")
     whole = path.read_bytes()
     for at in range(len(whole)):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1:])
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
         assert read_segment(path) is None, at
 
 
@@ -71,7 +73,7 @@ def b_frame_order(rng: random.Random) -> list[int]:
     shown = list(np.cumsum([rng.choice([1, 2, 40, 512]) for _ in range(rng.randint(1, 60))]) + rng.randint(-500, 500))
     order: list[int] = []
     while shown:
-        group, shown = shown[:(k := rng.randint(1, 6))], shown[k:]
+        group, shown = shown[: (k := rng.randint(1, 6))], shown[k:]
         head, tail = group[-1], group[:-1]
         rng.shuffle(tail)
         order += [head, *tail]

@@ -11,13 +11,27 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS_LIMIT_BYTES = 20 * 2**20
 LONG, TOO_LONG = 350, 500  # lines
 MACHINE_PATH = re.compile(r"(?<![\w/.~$})-])/(?:work|tmp|home|root|opt|mnt|Users)(?=[/\"'\s`)\]]|$)")
-INDEX_HOST = re.compile(r"(?:index-url|find-links|trusted-host)\b|https?://[\w.]*(?:pythonhosted|pypi|pytorch)\.org", re.I)
-VAGUE = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "base.py", "misc.py", "manager.py", "factory.py"}
+INDEX_HOST = re.compile(
+    r"(?:index-url|find-links|trusted-host)\b|https?://[\w.]*(?:pythonhosted|pypi|pytorch)\.org", re.I
+)
+VAGUE = {
+    "utils.py",
+    "util.py",
+    "helpers.py",
+    "helper.py",
+    "common.py",
+    "base.py",
+    "misc.py",
+    "manager.py",
+    "factory.py",
+}
 
 
 def tracked() -> list[Path]:
     """Files that are in the repository, or would be after `git add`."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=False
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     return [p for name in listed.stdout.decode().split("\0") if name and (p := ROOT / name).is_file()]
@@ -35,8 +49,13 @@ def texts() -> list[tuple[Path, str]]:
 
 def lines_with(pattern: re.Pattern[str]) -> list[str]:
     """Where a pattern occurs, as path:line: text; this file and the licence aside."""
-    return [f"{path}:{n}: {line.strip()}" for path, text in texts() if path.name not in ("test_style.py", "LICENSE")
-            for n, line in enumerate(text.splitlines(), 1) if pattern.search(line)]
+    return [
+        f"{path}:{n}: {line.strip()}"
+        for path, text in texts()
+        if path.name not in ("test_style.py", "LICENSE")
+        for n, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
 
 
 def test_no_file_names_a_place_on_one_machine():
@@ -47,10 +66,20 @@ def test_no_file_names_a_package_host():
     assert lines_with(INDEX_HOST) == []
 
 
-@pytest.mark.parametrize(("line", "bad"), [
-    ("x = '/work/main'", True), ("cd /tmp", True), ('p = Path("/home/me")', True), ("`/root/x`", True),
-    ("models/work/x", False), ("../tmp/x", False), ("$out/tmp/", False), ("https://a.b/opt/x", False), ("a /works/", False),
-])
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [
+        ("x = '/work/main'", True),
+        ("cd /tmp", True),
+        ('p = Path("/home/me")', True),
+        ("`/root/x`", True),
+        ("models/work/x", False),
+        ("../tmp/x", False),
+        ("$out/tmp/", False),
+        ("https://a.b/opt/x", False),
+        ("a /works/", False),
+    ],
+)
 def test_machine_paths_are_told_from_others(line, bad):
     assert bool(MACHINE_PATH.search(line)) == bad
 

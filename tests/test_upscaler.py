@@ -23,8 +23,11 @@ from misr.zoo import build
 
 ONE = torch.ones(1, 1, 1, 1)
 YUV = Color("yuv", 8, (2, 2), matrix=1)
-FULL_MEMORY = [torch.OutOfMemoryError("full"), MemoryError(),
-               RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: 99")]
+FULL_MEMORY = [
+    torch.OutOfMemoryError("full"),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: 99"),
+]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -45,7 +48,7 @@ class Mean(nn.Module):
 
     def forward(self, views, valid, centres):
         mean = (views * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp(min=1e-6)
-        x = (views[:, centres.start:centres.stop] + mean) / 2
+        x = (views[:, centres.start : centres.stop] + mean) / 2
         return x.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
 
 
@@ -57,7 +60,7 @@ class Fragile(nn.Module):
         self.spoilt = spoilt
 
     def forward(self, views, valid, centres):
-        x = views[:, centres.start:centres.stop].repeat_interleave(2, -1).repeat_interleave(2, -2)
+        x = views[:, centres.start : centres.stop].repeat_interleave(2, -1).repeat_interleave(2, -2)
         if torch.is_autocast_enabled("cpu"):
             bad = x[..., :1, :1] > 0.5
             x = torch.where(bad, torch.full_like(x, self.spoilt), x)
@@ -115,8 +118,10 @@ def shots(lengths, h=32, w=48, seed=0):
     for k, length in enumerate(lengths):
         starts.add(len(frames))
         wide = picture(h, w + 40, seed=100 * seed + k, color=Color("gray")).planes[0]
-        frames += [Frame((wide[:, i % 40:i % 40 + w].copy(),), Color("gray"), Fraction(len(frames) + i, 25))
-                   for i in range(length)]
+        frames += [
+            Frame((wide[:, i % 40 : i % 40 + w].copy(),), Color("gray"), Fraction(len(frames) + i, 25))
+            for i in range(length)
+        ]
     return frames, starts - {0}
 
 
@@ -146,10 +151,10 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize("size", [(50, 66), (51, 67), (33, 96)])
 def test_tiled_is_the_whole_picture(model, size):
     w = window(*size)
-    whole, = upscaler(model)([w])
+    (whole,) = upscaler(model)([w])
     assert whole.shape[-2:] == tuple(n * upscaler(model).card.scale for n in size)
     for tile in (16, 27, 48):
-        tiled, = upscaler(model, tile=tile)([w])
+        (tiled,) = upscaler(model, tile=tile)([w])
         assert (tiled - whole).abs().max() < 1e-3, tile
 
 
@@ -173,7 +178,7 @@ def test_tiles_take_their_part_of_a_mask(tile):
 @pytest.mark.parametrize("scale", [1.5, 1.7, 3])
 def test_tiles_of_any_scale_are_the_whole_picture(scale):
     w = window(51, 67)
-    whole, = upscaler("bicubic", scale=scale)([w])
+    (whole,) = upscaler("bicubic", scale=scale)([w])
     assert whole.shape[-2:] == (round(51 * scale), round(67 * scale))
     for tile in (16, 33, 48):
         assert torch.allclose(upscaler("bicubic", scale=scale, tile=tile)([w])[0], whole, atol=1e-6)
@@ -218,7 +223,7 @@ def short_of_memory(up, most, error):
 @pytest.mark.parametrize("error", FULL_MEMORY, ids=lambda e: type(e).__name__)
 def test_short_memory_halves_the_tile_until_it_fits(error):
     w = window(90, 96)
-    whole, = upscaler("untrained-x4")([w])
+    (whole,) = upscaler("untrained-x4")([w])
     up = upscaler("untrained-x4")
     sizes = short_of_memory(up, 64 * 64, error)
     assert torch.allclose(up([w])[0], whole, atol=1e-3)
@@ -279,11 +284,14 @@ def test_what_torch_says_when_the_host_is_full_is_recognised():
 @pytest.mark.parametrize("spoilt", [float("nan"), float("inf"), 0.0])
 def test_a_broken_picture_is_made_again_in_fp32_and_counted(spoilt):
     up = upscaler(fake(Fragile(spoilt)), precision="bf16")
-    bright, dim = Window(torch.full((1, 1, 8, 8), 0.75), ONE, range(1)), Window(torch.full((1, 1, 8, 8), 0.25), ONE, range(1))
+    bright, dim = (
+        Window(torch.full((1, 1, 8, 8), 0.75), ONE, range(1)),
+        Window(torch.full((1, 1, 8, 8), 0.25), ONE, range(1)),
+    )
     assert (up([dim])[0] == 0.25).all()
     assert up.reruns == 0
     with pytest.warns(UserWarning, match="fake.*bf16.*fp32"):
-        again, = up([bright])
+        (again,) = up([bright])
     assert (again == 0.75).all()
     assert up.reruns == 1
 
@@ -301,7 +309,7 @@ def test_one_broken_picture_of_a_batch_is_enough(spoilt):
 def test_strength_does_not_hide_a_black_picture():
     up = upscaler(fake(Fragile(0.0)), precision="bf16", strength=0.5)
     with pytest.warns(UserWarning, match="made again"):
-        again, = up([Window(torch.full((1, 1, 8, 8), 0.75), ONE, range(1))])
+        (again,) = up([Window(torch.full((1, 1, 8, 8), 0.75), ONE, range(1))])
     torch.testing.assert_close(again, torch.full_like(again, 0.75))
 
 
@@ -312,15 +320,23 @@ def test_black_is_not_broken_where_the_input_is_black():
     assert broken(torch.cat([torch.zeros(1, 1, 1, 8, 8), torch.ones(1, 1, 1, 8, 8)]), torch.cat([black + 0.5, black]))
     assert broken(torch.full((1, 1, 1, 8, 8), float("-inf")), black)
     up = upscaler(fake(Mean(), before=1), precision="bf16")
-    up([Window(torch.cat([torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)]), torch.tensor([1., 0.]).view(2, 1, 1, 1), range(1))])
+    up(
+        [
+            Window(
+                torch.cat([torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)]),
+                torch.tensor([1.0, 0.0]).view(2, 1, 1, 1),
+                range(1),
+            )
+        ]
+    )
     assert up.reruns == 0  # a white neighbour, masked out, is no reason
 
 
 @pytest.mark.parametrize("model", ["fast-x2", "fast-x4"])
 def test_half_precision_stays_within_a_code_or_two(model):
     frame = picture(48, 64, seed=3)
-    full, = upscaler(model).stream([frame])
-    half, = upscaler(model, precision="bf16").stream([frame])
+    (full,) = upscaler(model).stream([frame])
+    (half,) = upscaler(model, precision="bf16").stream([frame])
     off = np.abs(full.planes[0].astype(int) - half.planes[0].astype(int))
     assert off.max() <= 3
     assert off.mean() < 0.25
@@ -356,10 +372,10 @@ def test_rounding_before_the_shuffle_is_rounding_after_it(model, precision, monk
         frame = Frame(tuple(p.astype(np.uint8 if depth == 8 else np.uint16) << depth - 8 for p in frame.planes), color)
         up = upscaler(model, precision=precision)
         assert up.can_phase
-        bytes_first, = up.stream([frame])
+        (bytes_first,) = up.stream([frame])
         with monkeypatch.context() as m:
             m.setattr(Upscaler, "can_phase", False)
-            picture_first, = up.stream([frame])
+            (picture_first,) = up.stream([frame])
         assert bytes_first.planes[0].dtype == frame.planes[0].dtype
         assert most_off(bytes_first, picture_first) <= 1
 
@@ -376,9 +392,15 @@ def test_phases_are_taken_only_where_luma_codes_keep_their_meaning():
     up.run = spy
     same, rgb = picture(), Color("rgb")
     for frame, out, size, expected in (
-            (same, None, None, True), (same, replace(YUV, depth=10), None, True), (same, replace(YUV, range=2), None, False),
-            (same, rgb, None, False), (same, replace(YUV, matrix=6), None, False), (same, None, (100, 80), False),
-            (picture(41, 56), None, None, False), (picture(color=rgb), None, None, False)):
+        (same, None, None, True),
+        (same, replace(YUV, depth=10), None, True),
+        (same, replace(YUV, range=2), None, False),
+        (same, rgb, None, False),
+        (same, replace(YUV, matrix=6), None, False),
+        (same, None, (100, 80), False),
+        (picture(41, 56), None, None, False),
+        (picture(color=rgb), None, None, False),
+    ):
         assert len(run(up, [frame], out=out, size=size)) == 1
         assert calls.pop() is expected
 
@@ -398,8 +420,8 @@ def test_strength_goes_from_bicubic_to_the_net(model):
 
 def test_strength_zero_is_plain_bicubic_to_the_code():
     frame = picture(25, 38)
-    none, = upscaler("fast-x2", strength=0.0).stream([frame])
-    plain, = upscaler("bicubic", scale=2).stream([frame])
+    (none,) = upscaler("fast-x2", strength=0.0).stream([frame])
+    (plain,) = upscaler("bicubic", scale=2).stream([frame])
     assert most_off(none, plain) == 0
 
 
@@ -413,7 +435,7 @@ def test_strength_beyond_its_range_is_refused(strength):
 @pytest.mark.parametrize("model", ["fast-x2", "nearest"])
 def test_the_size_asked_for_is_the_size_delivered(model, size):
     frame = picture(40, 56)
-    out, = run(upscaler(model), [frame], size=size)
+    (out,) = run(upscaler(model), [frame], size=size)
     assert (out.width, out.height) == size
     assert [p.shape for p in out.planes[1:]] == [(-(-size[1] // 2), -(-size[0] // 2))] * 2
 
@@ -422,7 +444,7 @@ def test_the_size_asked_for_is_the_size_delivered(model, size):
 def test_any_size_keeps_flat_colours_flat(size):
     frame = picture(40, 56)
     flat = replace(frame, planes=tuple(np.full_like(p, v) for p, v in zip(frame.planes, (120, 90, 160), strict=True)))
-    out, = run(upscaler("bicubic"), [flat], size=size)
+    (out,) = run(upscaler("bicubic"), [flat], size=size)
     assert [set(np.unique(p)) for p in out.planes] == [{120}, {90}, {160}]
 
 
@@ -435,7 +457,7 @@ def test_any_size_keeps_the_picture_in_place():
     y, x = np.mgrid[0:48, 0:64]
     ramp = Frame(((20 + 3 * x).astype(np.uint8),), Color("gray"))
     for width in (100, 128, 97):
-        out, = run(upscaler("bicubic", scale=2), [ramp], size=(width, 96))
+        (out,) = run(upscaler("bicubic", scale=2), [ramp], size=(width, 96))
         at = (np.arange(width) + 0.5) * 64 / width - 0.5
         assert np.abs(out.planes[0][48, 8:-8] - (20 + 3 * at)[8:-8]).max() <= 1
 
@@ -445,7 +467,7 @@ def test_a_net_of_three_channels_is_given_rgb():
     seen = []
     up.net.register_forward_pre_hook(lambda net, args: seen.append(args[0]))
     red = Frame(tuple(np.full((8, 8), v, np.uint8) for v in (63, 102, 240)), Color("yuv", matrix=1))  # BT.709 limited
-    out, = up.stream([red])
+    (out,) = up.stream([red])
     assert seen[0].shape == (1, 1, 3, 8, 8)
     torch.testing.assert_close(seen[0][0, 0, :, 4, 4], torch.tensor([1.0, 0.0, 0.0]), atol=0.01, rtol=0)
     assert most_off(out, red) <= 1
@@ -461,7 +483,12 @@ def random_plans(count):
     rng = random.Random(5)
     for seed in range(count):
         lengths = [rng.randint(1, 9) for _ in range(rng.randint(1, 4))]
-        before, emit, after, batch = rng.randint(0, 3), rng.choice([1, 1, 2, 3, 5]), rng.randint(0, 3), rng.choice([1, 1, 2, 4])
+        before, emit, after, batch = (
+            rng.randint(0, 3),
+            rng.choice([1, 1, 2, 3, 5]),
+            rng.randint(0, 3),
+            rng.choice([1, 1, 2, 4]),
+        )
         yield pytest.param(seed, lengths, before, emit, after, batch, id=f"{lengths}-{before}.{emit}.{after}x{batch}")
 
 
@@ -483,7 +510,7 @@ def test_frames_beside_a_cut_are_as_if_the_shots_had_come_apart(seed, lengths, b
     up = upscaler(fake(Mean(), before=before, emit=emit, after=after), batch=batch)
     whole, apart, begin = run(up, frames), [], 0
     for length in lengths:
-        apart += run(up, frames[begin:begin + length], first=begin)
+        apart += run(up, frames[begin : begin + length], first=begin)
         begin += length
     assert_same(whole, apart)
 
@@ -497,7 +524,7 @@ def test_any_segment_alone_is_its_part_of_the_whole(seed, lengths, before, emit,
         begin = rng.randrange(0, len(frames), emit)
         end = min(len(frames), begin + emit * rng.randint(1, 4))
         first = max(0, begin - max(before, 1) - rng.randint(0, 3))
-        fed = frames[first:end + after + rng.randint(0, 3)]
+        fed = frames[first : end + after + rng.randint(0, 3)]
         assert_same(run(up, fed, first=first, begin=begin, end=end), whole[begin:end])
 
 
@@ -540,6 +567,6 @@ def test_an_empty_stream_is_empty():
 
 def test_what_comes_out_is_in_the_colour_that_was_asked():
     asked = Color("yuv", 10, (1, 1), matrix=1)
-    out, = upscaler("fast-x2").stream([picture()], out=asked)
+    (out,) = upscaler("fast-x2").stream([picture()], out=asked)
     assert out.color == asked
     assert [(p.shape, p.dtype) for p in out.planes] == [((80, 112), np.dtype(np.uint16))] * 3

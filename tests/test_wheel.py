@@ -14,8 +14,15 @@ MODELS = sorted(p.parent.name for p in (ROOT / "models").glob("*/card.json"))
 
 def run(*argv: str, cwd: Path, **environment: str) -> str:
     """Standard output of a command that must succeed."""
-    done = subprocess.run(argv, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240,
-                          stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        argv,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -33,8 +40,19 @@ def wheel(tmp_path_factory) -> Path:
 def installed(wheel) -> Path:
     """A folder with the wheel installed and nothing else."""
     target = wheel.parent / "site"
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel),
-        cwd=wheel.parent)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+        str(wheel),
+        cwd=wheel.parent,
+    )
     return target
 
 

@@ -20,13 +20,15 @@ def run(sliding: Sliding, numbers: range, cuts: set[int]) -> list[Window]:
 def seen(window: Window) -> tuple[list[int], list[int]]:
     """Numbers of the views, -1 for padding, and of the centres."""
     numbers = (window.views.flatten() - 1).int().tolist()
-    return numbers, numbers[window.centres.start:window.centres.stop]
+    return numbers, numbers[window.centres.start : window.centres.stop]
 
 
 def clips(count: int = 30) -> list[tuple[tuple[int, int, int], int, set[int]]]:
     rng = random.Random(3)
-    return [(rng.choice(SHAPES), length, set(rng.sample(range(1, length + 1), rng.randint(0, length // 4))))
-            for length in (rng.randint(1, 40) for _ in range(count))]
+    return [
+        (rng.choice(SHAPES), length, set(rng.sample(range(1, length + 1), rng.randint(0, length // 4))))
+        for length in (rng.randint(1, 40) for _ in range(count))
+    ]
 
 
 @pytest.mark.parametrize(("shape", "length", "cuts"), clips())

@@ -81,7 +81,9 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(asked):
         assert name in str(caught.value)
 
 
-@pytest.mark.parametrize(("scale", "expected"), [(None, 2), (2, 2), (4, 4), (1, 2), (1.5, 2), (3, 4), (2.01, 4), (8, 4)])
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(None, 2), (2, 2), (4, 4), (1, 2), (1.5, 2), (3, 4), (2.01, 4), (8, 4)]
+)
 def test_the_smallest_model_that_reaches_a_scale_is_chosen(scale, expected):
     assert choose(scale) == BEST[expected]
 
@@ -116,17 +118,24 @@ def test_weights_of_another_net_are_refused(copy):
         build(copy)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"net": "warp9"}, "warp9.*not one of.*fast"), ({"options": {"wideness": 16}}, "options.*wideness.*do not fit"),
-    ({"colour": "blue"}, "unknown colour")])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"net": "warp9"}, "warp9.*not one of.*fast"),
+        ({"options": {"wideness": 16}}, "options.*wideness.*do not fit"),
+        ({"colour": "blue"}, "unknown colour"),
+    ],
+)
 def test_a_card_that_cannot_be_followed_is_refused(copy, changes, message):
     rewrite(copy, **changes)
     with pytest.raises(ModelError, match=message):
         build(copy)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("{", "not a readable model card"), ("[1]", "JSON object"), ('{"name": "x", "net": "fast"}', "lacks scale")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not a readable model card"), ("[1]", "JSON object"), ('{"name": "x", "net": "fast"}', "lacks scale")],
+)
 def test_a_card_that_is_none_is_refused(copy, text, message):
     (copy / "card.json").write_text(text)
     with pytest.raises(ModelError, match=message):

@@ -11,9 +11,20 @@ import typer
 import misr
 from misr.cli import bench, doctor, models, upscale
 
-app = typer.Typer(name="misr", add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="Multi-frame super-resolution: a clip in, the same clip out, sharper.")
-for name, command in (("upscale", upscale.upscale), ("models", models.models), ("doctor", doctor.doctor), ("bench", bench.bench)):
+app = typer.Typer(
+    name="misr",
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Multi-frame super-resolution: a clip in, the same clip out, sharper.",
+)
+for name, command in (
+    ("upscale", upscale.upscale),
+    ("models", models.models),
+    ("doctor", doctor.doctor),
+    ("bench", bench.bench),
+):
     app.command(name)(command)
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -26,8 +37,9 @@ def show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def root(version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True,
-                                      help="Print the version.")) -> None:
+def root(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version."),
+) -> None:
     """Options before the command."""
 
 
@@ -58,7 +70,7 @@ def split_extra(args: list[str]) -> tuple[list[str], list[str]]:
     if "--" not in args:
         return args, []
     at = args.index("--")
-    return args[:at], args[at + 1:]
+    return args[:at], args[at + 1 :]
 
 
 def unknown_option(args: list[str]) -> str:
@@ -69,8 +81,12 @@ def unknown_option(args: list[str]) -> str:
             near = get_close_matches(args[0], command.commands, 1) or ["upscale"]
             return f"no command {args[0]!r}; did you mean `misr {near[0]}`? `misr --help` lists all"
         command, args = command.commands[args[0]], args[1:]
-    takes_value = {name: not getattr(p, "is_flag", False) for p in command.params for name in (*p.opts, *p.secondary_opts)
-                   if name.startswith("-")}
+    takes_value = {
+        name: not getattr(p, "is_flag", False)
+        for p in command.params
+        for name in (*p.opts, *p.secondary_opts)
+        if name.startswith("-")
+    }
     known = {*takes_value, "--help", "--install-completion", "--show-completion"}
     skip = False
     for arg in args:

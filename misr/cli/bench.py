@@ -6,13 +6,18 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+if TYPE_CHECKING:
+    from misr.upscaler import Precision
+
 
 def bench(
-    clip: Annotated[str | None, typer.Argument(metavar="[CLIP]", help="A clip of your own; a generated 480x270 one by default.")] = None,
+    clip: Annotated[
+        str | None, typer.Argument(metavar="[CLIP]", help="A clip of your own; a generated 480x270 one by default.")
+    ] = None,
     model: Annotated[str, typer.Option("-m", "--model", help="Name or directory of a model.")] = "fast-x4",
     codec: Annotated[str, typer.Option("-c:v", help="Video encoder.")] = "libx264",
     preset: Annotated[str | None, typer.Option("-preset", help="Its preset.")] = "veryfast",
@@ -26,17 +31,31 @@ def bench(
     from misr.bench import measure, sample
     from misr.plan import Settings
 
-    settings = Settings(model=model, codec=codec, options={"preset": preset} if preset else {}, device=device,
-                        precision=precision)  # type: ignore[arg-type]
+    options = {"preset": preset} if preset else {}
+    settings = Settings(
+        model=model, codec=codec, options=options, device=device, precision=cast("Precision", precision)
+    )
     with tempfile.TemporaryDirectory() as folder:
         source = Path(clip) if clip else sample(Path(folder) / "sample.mp4", frames=frames)
-        print(f"{source.name}, {model}, {codec} {preset or ''}: each figure is the median of {runs} runs", file=sys.stderr)
+        print(
+            f"{source.name}, {model}, {codec} {preset or ''}: each figure is the median of {runs} runs", file=sys.stderr
+        )
         stages = measure(source, settings, runs=runs)
-    rows = {"decode": stages.decode, "model": stages.model, "all but encode": stages.no_encode, "encode": stages.encode,
-            "end to end": stages.end_to_end, "ideal": stages.ideal, "lanczos end to end": stages.lanczos}
+    rows = {
+        "decode": stages.decode,
+        "model": stages.model,
+        "all but encode": stages.no_encode,
+        "encode": stages.encode,
+        "end to end": stages.end_to_end,
+        "ideal": stages.ideal,
+        "lanczos end to end": stages.lanczos,
+    }
     if as_json:
         print(json.dumps({k.replace(" ", "_"): round(v, 2) for k, v in rows.items()} | {"binds": stages.binds}))
         return
     for name, value in rows.items():
         print(f"{name:20}{value:8.1f} fps")
-    print(f"{stages.binds} binds; end to end is {100 * stages.end_to_end / stages.ideal:.0f} % of the ideal 1 / (1/no-encode + 1/encode)")
+    print(
+        f"{stages.binds} binds; end to end is {100 * stages.end_to_end / stages.ideal:.0f} % of the ideal, "
+        "1 / (1/no-encode + 1/encode)"
+    )

@@ -39,7 +39,10 @@ def devices() -> Iterator[tuple[str, str]]:
 
     from misr.upscaler import fast_bf16
 
-    yield "CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} used by torch, {torch.backends.cpu.get_cpu_capability()}"
+    yield (
+        "CPU",
+        f"{os.cpu_count()} cores, {torch.get_num_threads()} used by torch, {torch.backends.cpu.get_cpu_capability()}",
+    )
     names = {"AVX512-BF16": "_is_avx512_bf16_supported", "AMX": "_is_amx_tile_supported"}
     have = [name for name, check in names.items() if getattr(torch.cpu, check, bool)()]
     fast = fast_bf16(torch.device("cpu"))

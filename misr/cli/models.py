@@ -36,7 +36,9 @@ def models(
         print(readme(), end="")
     else:
         print(aligned([["model", "scale", "parameters", "size", "views", *SETS], *rows()]))
-        print("\nPSNR in dB and SSIM on luma; nearest, bilinear, bicubic and lanczos work at any scale and have no weights.")
+        print(
+            "\nPSNR in dB and SSIM on luma; nearest, bilinear, bicubic and lanczos work at any scale and have no weights."
+        )
 
 
 def rows() -> list[list[str]]:
@@ -51,8 +53,16 @@ def rows() -> list[list[str]]:
             table.append([plain, f"{card.scale:g}", "0", "0 kB", "1", *(known or ["-"] * len(SETS))])
         net, _ = zoo.build(card.name)
         size_bytes = sum(p.stat().st_size for p in zoo.find(card.name).iterdir() if p.is_file())
-        table.append([card.name, f"{card.scale:g}", f"{zoo.parameters(net):,}", f"{size_bytes / 1000:.0f} kB",
-                      str(card.before + card.emit + card.after), *(measured(card, s) for s in SETS)])
+        table.append(
+            [
+                card.name,
+                f"{card.scale:g}",
+                f"{zoo.parameters(net):,}",
+                f"{size_bytes / 1000:.0f} kB",
+                str(card.before + card.emit + card.after),
+                *(measured(card, s) for s in SETS),
+            ]
+        )
     return table
 
 
@@ -65,7 +75,10 @@ def measured(card: ModelCard, name: str) -> str:
 def aligned(table: list[list[str]]) -> str:
     """Columns for a terminal: words to the left, numbers to the right."""
     widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]
-    lines = [[row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))] for row in table]
+    lines = [
+        [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        for row in table
+    ]
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
@@ -81,8 +94,10 @@ def provenance() -> str:
     from misr import zoo
 
     cards = [zoo.card(n) for n in zoo.names() if n not in zoo.KERNELS]
-    return "".join(f"- `{c.name}`: {c.source or 'no paper'}. Made by `{c.recipe}` from {c.trained_on}. {c.licence}.\n"
-                   for c in cards)
+    return "".join(
+        f"- `{c.name}`: {c.source or 'no paper'}. Made by `{c.recipe}` from {c.trained_on}. {c.licence}.\n"
+        for c in cards
+    )
 
 
 def whole(name: str) -> str:
@@ -96,6 +111,12 @@ def whole(name: str) -> str:
     fields = asdict(card) | {"parameters": f"{zoo.parameters(net):,}"}
     if name not in zoo.KERNELS:
         fields["directory"] = str(zoo.find(name))
-    shown = {k: ", ".join(f"{a} {b}" for a, b in v.items()) if isinstance(v, dict) else
-             ", ".join(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+    shown = {
+        k: ", ".join(f"{a} {b}" for a, b in v.items())
+        if isinstance(v, dict)
+        else ", ".join(v)
+        if isinstance(v, tuple)
+        else v
+        for k, v in fields.items()
+    }
     return "\n".join(f"{k:12}{v}" for k, v in shown.items() if v != "")

@@ -24,7 +24,9 @@ class Meter:
     def __enter__(self) -> Meter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         if self.bar is not None:
             self.bar.close()
         if self.kind == "json":
@@ -48,6 +50,12 @@ class Meter:
         seconds = time.monotonic() - self.began
         fps = (self.done - (self.first or 0)) / seconds if seconds > 0 else 0.0
         left = (self.expected - self.done) / fps if fps and self.expected > self.done else None
-        row = {"frame": self.done, "frames": self.expected or None, "fps": round(fps, 2), "elapsed_s": round(seconds, 2),
-               "eta_s": None if left is None else round(left, 1), "finished": finished}
+        row = {
+            "frame": self.done,
+            "frames": self.expected or None,
+            "fps": round(fps, 2),
+            "elapsed_s": round(seconds, 2),
+            "eta_s": None if left is None else round(left, 1),
+            "finished": finished,
+        }
         print(json.dumps(row), file=sys.stderr, flush=True)

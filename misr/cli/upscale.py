@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,7 +13,9 @@ from misr.errors import InputError, MisrError
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from misr.io.reader import Deinterlace, OnError
     from misr.plan import Settings
+    from misr.upscaler import Precision
 
 EXTRA: list[str] = []  # what stood after `--`, put there by main()
 
@@ -22,24 +24,39 @@ Flag = bool
 
 
 def upscale(
-    paths: Annotated[list[str], typer.Argument(metavar="INPUT... OUTPUT", help="Clips, pictures, folders of pictures, %05d.png, "
-                                               "or -. Several inputs: OUTPUT is a folder.")],
-    model: Annotated[Text, typer.Option("-m", "--model", help="Name or directory of a model; see `misr models`.")] = None,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT... OUTPUT",
+            help="Clips, pictures, folders of pictures, %05d.png, or -. Several inputs: OUTPUT is a folder.",
+        ),
+    ],
+    model: Annotated[
+        Text, typer.Option("-m", "--model", help="Name or directory of a model; see `misr models`.")
+    ] = None,
     scale: Annotated[float | None, typer.Option("-s", "--scale", help="SR size / source size: 2, 4, 1.5 ...")] = None,
-    strength: Annotated[float, typer.Option("--strength", help="Share of the learned detail, 0 (plain bicubic) to 1.")] = 1.0,
+    strength: Annotated[
+        float, typer.Option("--strength", help="Share of the learned detail, 0 (plain bicubic) to 1.")
+    ] = 1.0,
     size: Annotated[Text, typer.Option("--size", help="1080p, WxH, Wx-2 or -2xH instead of a scale.")] = None,
-    codec: Annotated[Text, typer.Option("-c:v", help="Video encoder: libx264, libx265, libsvtav1, prores_ks, ffv1 ...")] = None,
+    codec: Annotated[
+        Text, typer.Option("-c:v", help="Video encoder: libx264, libx265, libsvtav1, prores_ks, ffv1 ...")
+    ] = None,
     crf: Annotated[Text, typer.Option("-crf", help="Constant quality of the encoder.")] = None,
     bit_rate: Annotated[Text, typer.Option("-b:v", help="Bit rate: 8M, 800k.")] = None,
     preset: Annotated[Text, typer.Option("-preset", help="The encoder's preset.")] = None,
     tune: Annotated[Text, typer.Option("-tune", help="The encoder's tune.")] = None,
-    pix_fmt: Annotated[Text, typer.Option("-pix_fmt", help="Pixel format; the source's, or the closest, by default.")] = None,
+    pix_fmt: Annotated[
+        Text, typer.Option("-pix_fmt", help="Pixel format; the source's, or the closest, by default.")
+    ] = None,
     audio: Annotated[Text, typer.Option("-c:a", help="copy (default), or an audio encoder.")] = None,
     fmt: Annotated[Text, typer.Option("-f", help="Container, where the extension does not say it.")] = None,
     start: Annotated[Text, typer.Option("-ss", help="Begin here: seconds or [hh:]mm:ss.")] = None,
     end: Annotated[Text, typer.Option("-to", help="End here.")] = None,
     duration: Annotated[Text, typer.Option("-t", help="For this long.")] = None,
-    framerate: Annotated[Text, typer.Option("-framerate", help="Pictures per second of an image sequence (25).")] = None,
+    framerate: Annotated[
+        Text, typer.Option("-framerate", help="Pictures per second of an image sequence (25).")
+    ] = None,
     yes: Annotated[Flag, typer.Option("-y", help="Overwrite the output.")] = False,
     no: Annotated[Flag, typer.Option("-n", help="Never overwrite; skip existing outputs of a batch.")] = False,
     no_audio: Annotated[Flag, typer.Option("-an", help="Leave audio out.")] = False,
@@ -47,11 +64,15 @@ def upscale(
     no_data: Annotated[Flag, typer.Option("-dn", help="Leave data streams out.")] = False,
     device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
-    tile: Annotated[int, typer.Option("--tile", help="Square tiles of this many source pixels; 0: whole pictures.")] = 0,
+    tile: Annotated[
+        int, typer.Option("--tile", help="Square tiles of this many source pixels; 0: whole pictures.")
+    ] = 0,
     batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads for net and encoder; 0: all.")] = 0,
     deinterlace: Annotated[str, typer.Option("--deinterlace", help="auto, on, off.")] = "auto",
-    on_error: Annotated[str, typer.Option("--on-error", help="When a frame does not decode: stop, or repeat the last.")] = "stop",
+    on_error: Annotated[
+        str, typer.Option("--on-error", help="When a frame does not decode: stop, or repeat the last.")
+    ] = "stop",
     progress: Annotated[str, typer.Option("--progress", help="bar, json, none.")] = "bar",
     dry_run: Annotated[Flag, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     debug: Annotated[Flag, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
@@ -73,18 +94,41 @@ def upscale(
         raise InputError("an input and an output are needed: misr upscale INPUT OUTPUT")
     from misr.plan import Settings
 
-    options = {k: v for k, v in (("crf", crf), ("preset", preset), ("tune", tune)) if v is not None} | extra_options(EXTRA)
+    options = {k: v for k, v in (("crf", crf), ("preset", preset), ("tune", tune)) if v is not None}
+    options |= extra_options(EXTRA)
     without = frozenset(k for k, gone in (("audio", no_audio), ("subtitle", no_subtitles), ("data", no_data)) if gone)
-    wanted = Settings(model=model, scale=scale, size=size, strength=strength, codec=codec, pix_fmt=pix_fmt, options=options,
-                      bit_rate=bits(bit_rate), audio=audio, without=without, fmt=fmt, start=clock("-ss", start),
-                      end=clock("-to", end), duration=clock("-t", duration), framerate=ratio(framerate), overwrite=yes,
-                      device=device, tile=tile, batch=batch, threads=threads, precision=precision,  # type: ignore[arg-type]
-                      deinterlace=deinterlace, on_error=on_error)  # type: ignore[arg-type]
+    wanted = Settings(
+        model=model,
+        scale=scale,
+        size=size,
+        strength=strength,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        options=options,
+        bit_rate=bits(bit_rate),
+        audio=audio,
+        without=without,
+        fmt=fmt,
+        start=clock("-ss", start),
+        end=clock("-to", end),
+        duration=clock("-t", duration),
+        framerate=ratio(framerate),
+        overwrite=yes,
+        device=device,
+        tile=tile,
+        batch=batch,
+        threads=threads,
+        precision=cast("Precision", precision),
+        deinterlace=cast("Deinterlace", deinterlace),
+        on_error=cast("OnError", on_error),
+    )
     use_threads(threads)
     work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no)
 
 
-def work_through(sources: list[str], target: str, wanted: Settings, progress: str, dry_run: bool, *, skip: bool) -> None:
+def work_through(
+    sources: list[str], target: str, wanted: Settings, progress: str, dry_run: bool, *, skip: bool
+) -> None:
     """One input, or a batch: several inputs or a folder of clips into a folder; failures are told at the end."""
     pairs = batch_of(sources, target)
     made = pairs[0][1] != target and not Path(target).exists()
@@ -118,7 +162,9 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
 
     job, reader, up = plan(source, target, wanted)
     try:
-        say(f"{source} -> {target}: x{job.encoding.width / job.info.width:g} with {up.card.name} on {up.device} ({up.precision})")
+        say(
+            f"{source} -> {target}: x{job.encoding.width / job.info.width:g} with {up.card.name} on {up.device} ({up.precision})"
+        )
         lines = describe(job, up)
         if dry_run:
             print("\n".join(lines))
@@ -137,7 +183,7 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
 
 def batch_of(sources: list[str], target: str) -> list[tuple[str, str]]:
     """Pairs of input and output. A folder holding clips is a batch; a folder holding pictures is a sequence."""
-    from misr.io.reader import clips_in
+    from misr.io.opening import clips_in
 
     clips = [c for s in sources for c in (clips_in(s) or [s])]
     if len(clips) == 1 and not clips_in(sources[0]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -12,11 +13,32 @@ import av
 
 from misr.errors import MisrError, OutputError
 from misr.io.encoder import Encoding, configure
-from misr.io.reader import ClipInfo, main_video, open_input, rational, reason
+from misr.io.opening import main_video, open_input, rational, reason
+from misr.io.reader import ClipInfo
 from misr.io.streams import ATTACHES, KEEPS_ROTATION, StreamPlan, codec_name, kept_tags
 
-STANDARD_TAGS = {"title", "artist", "album", "album_artist", "comment", "genre", "date", "copyright", "description", "synopsis", "track",
-                 "composer", "show", "episode_id", "network", "lyrics", "encoder", "language", "location", "timecode"}
+STANDARD_TAGS = {
+    "title",
+    "artist",
+    "album",
+    "album_artist",
+    "comment",
+    "genre",
+    "date",
+    "copyright",
+    "description",
+    "synopsis",
+    "track",
+    "composer",
+    "show",
+    "episode_id",
+    "network",
+    "lyrics",
+    "encoder",
+    "language",
+    "location",
+    "timecode",
+}
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
@@ -43,8 +65,18 @@ class Output:
     others   packets of the source's other streams, in file order (they are pulled as the picture advances)
     """
 
-    def __init__(self, target: Any, fmt: str, encoding: Encoding, info: ClipInfo, plans: Iterable[StreamPlan],
-                 source: av.container.InputContainer | None, *, span: Span, others: Iterator[av.Packet] | None = None) -> None:
+    def __init__(
+        self,
+        target: Any,
+        fmt: str,
+        encoding: Encoding,
+        info: ClipInfo,
+        plans: Iterable[StreamPlan],
+        source: av.container.InputContainer | None,
+        *,
+        span: Span,
+        others: Iterator[av.Packet] | None = None,
+    ) -> None:
         self.span, self._encoding = span, encoding
         self._others = others if others is not None else iter(())
         self._held: deque[av.Packet] = deque()
@@ -56,9 +88,13 @@ class Output:
         except MisrError:
             raise
         except (av.error.FFmpegError, ValueError, OSError) as e:
-            raise OutputError(f"{fmt} refuses this set of streams ({reason(e)}); write .mkv, or drop streams with -sn or -an") from None
+            raise OutputError(
+                f"{fmt} refuses this set of streams ({reason(e)}); write .mkv, or drop streams with -sn or -an"
+            ) from None
 
-    def _build(self, fmt: str, info: ClipInfo, plans: list[StreamPlan], source: av.container.InputContainer | None) -> None:
+    def _build(
+        self, fmt: str, info: ClipInfo, plans: list[StreamPlan], source: av.container.InputContainer | None
+    ) -> None:
         out = self._container
         for plan in plans:
             stream = source.streams[plan.index] if source is not None else None
@@ -78,7 +114,9 @@ class Output:
             out.set_chapters(chapters)
 
     def _add_picture(self, fmt: str, info: ClipInfo, stream: Any) -> Any:
-        picture = self._container.add_stream(self._encoding.codec, rate=self._encoding.rate, options=dict(self._encoding.options))
+        picture = self._container.add_stream(
+            self._encoding.codec, rate=self._encoding.rate, options=dict(self._encoding.options)
+        )
         configure(picture, self._encoding)
         if stream is not None:
             picture.metadata.update(kept_tags(dict(stream.metadata), fmt))
@@ -94,7 +132,9 @@ class Output:
         for chapter in source.chapters():
             base = Fraction(chapter["time_base"])
             start, end = chapter["start"] * base, chapter["end"] * base
-            if (self.span.end is not None and start >= self.span.end) or (self.span.start is not None and end <= self.span.start):
+            if (self.span.end is not None and start >= self.span.end) or (
+                self.span.start is not None and end <= self.span.start
+            ):
                 continue
             start = max(start, self.span.start or start) - self.span.origin
             end = min(end, self.span.end or end) - self.span.origin
@@ -143,14 +183,14 @@ class Output:
         try:
             self._container.close()
         except (av.error.FFmpegError, OSError) as e:
-            raise OutputError(f"finishing the file failed ({reason(e)}); free some space and run the same command again") from e
+            raise OutputError(
+                f"finishing the file failed ({reason(e)}); free some space and run the same command again"
+            ) from e
 
     def abandon(self) -> None:
         """Let go of the target without a trailer's promise."""
-        try:
+        with suppress(av.error.FFmpegError, OSError, ValueError):  # the target is thrown away
             self._container.close()
-        except (av.error.FFmpegError, OSError, ValueError):
-            pass  # the target is thrown away
 
 
 class _Copy:
@@ -166,7 +206,7 @@ class _Copy:
         self._plays_all = stream.type == "audio" and out.format.name not in ("mp4", "mov", "3gp")
 
     def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
-        """The packet as the output wants it. Sound an edit list hides: where none can, only its last packet, which primes the decoder."""
+        """The packet as the output wants it; of sound that an edit list hides, at most the last one, which primes decoders."""
         if self._plays_all and packet.is_discard and packet.size:
             self._hidden = packet
             return
@@ -205,12 +245,18 @@ class _Audio(_Copy):
         try:
             encoder = av.Codec(codec, "w")
         except ValueError:
-            raise OutputError(f"no encoder {codec!r} here; -c:a copy, aac, libopus, flac, ac3 and pcm_s16le are") from None
+            raise OutputError(
+                f"no encoder {codec!r} here; -c:a copy, aac, libopus, flac, ac3 and pcm_s16le are"
+            ) from None
         rates = [int(r) for r in encoder.audio_rates or []]
         source = stream.codec_context
         if source is None or encoder.type != "audio":
             raise OutputError(f"audio stream {stream.index} cannot become {codec}; leave -c:a out or write .mkv")
-        rate = source.sample_rate if not rates or source.sample_rate in rates else min(rates, key=lambda r: abs(r - source.sample_rate))
+        rate = (
+            source.sample_rate
+            if not rates or source.sample_rate in rates
+            else min(rates, key=lambda r: abs(r - source.sample_rate))
+        )
         formats = [f.name for f in encoder.audio_formats or []]
         if source.layout.name.endswith("channels"):  # PCM in MKV does not say which; the usual ones, as ffmpeg guesses
             source.layout = LAYOUTS.get(source.layout.nb_channels, source.layout.name)
@@ -251,7 +297,9 @@ class _Text(_Copy):
         self._decoder = stream.codec_context
         self.stream = out.add_stream(codec)
         self._encoder = self.stream.codec_context
-        header = self._decoder.subtitle_header or (codec_name(stream) in ("ass", "ssa") and self._decoder.extradata)  # styles
+        header = self._decoder.subtitle_header or (
+            codec_name(stream) in ("ass", "ssa") and self._decoder.extradata
+        )  # styles
         self._encoder.subtitle_header = header if header else ASS_HEADER
         self._encoder.time_base = Fraction(1, 1000)
         self.stream.metadata.update(kept_tags(dict(stream.metadata), out.format.name))
@@ -297,8 +345,11 @@ def attach(out: Any, source: av.container.InputContainer, index: int) -> None:
     """Carry an attachment, or cover art as one."""
     stream = source.streams[index]
     if stream.type == "attachment":
-        out.add_attachment(stream.name or stream.metadata.get("filename", f"attachment{index}"),
-                           stream.mimetype or "application/octet-stream", stream.data)
+        out.add_attachment(
+            stream.name or stream.metadata.get("filename", f"attachment{index}"),
+            stream.mimetype or "application/octet-stream",
+            stream.data,
+        )
         return
     kind = {"png": ("png", "image/png"), "gif": ("gif", "image/gif")}.get(codec_name(stream), ("jpg", "image/jpeg"))
     with open_input(source.name) as again:

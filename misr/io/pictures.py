@@ -17,11 +17,25 @@ import numpy as np
 from misr.errors import InputError, OutputError
 from misr.frame import Color, Frame
 from misr.io.encoder import Encoder, Encoding, configure
+from misr.io.opening import reason
 from misr.io.planes import Repacker, from_frame, planar_name
-from misr.io.reader import ClipInfo, Reader, reason
+from misr.io.reader import ClipInfo, Reader
 
-PICTURE_CODEC = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp", ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
-                 ".ppm": "ppm", ".pgm": "pgm", ".exr": "exr", ".avif": "libsvtav1", ".tga": "targa", ".jp2": "jpeg2000"}
+PICTURE_CODEC = {
+    ".png": "png",
+    ".jpg": "mjpeg",
+    ".jpeg": "mjpeg",
+    ".webp": "libwebp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+    ".ppm": "ppm",
+    ".pgm": "pgm",
+    ".exr": "exr",
+    ".avif": "libsvtav1",
+    ".tga": "targa",
+    ".jp2": "jpeg2000",
+}
 READ_ONLY = {".heic", ".heif", ".gif", ".apng"}
 SEQUENCE_RATE = Fraction(25)
 
@@ -57,7 +71,9 @@ def natural(path: Path) -> list[Any]:
 class SequenceReader:
     """Numbered pictures as a clip of `rate` frames per second; the same face as Reader."""
 
-    def __init__(self, path: str, *, start: Fraction | None = None, end: Fraction | None = None, rate: Fraction = SEQUENCE_RATE) -> None:
+    def __init__(
+        self, path: str, *, start: Fraction | None = None, end: Fraction | None = None, rate: Fraction = SEQUENCE_RATE
+    ) -> None:
         self.path, self.start, self.end, self.rate = path, start, end, rate
         self.files = numbered(path)
         if not self.files:
@@ -65,8 +81,17 @@ class SequenceReader:
         self.damaged: list[Fraction] = []
         first = Reader(self.files[0], upright=True)
         first.close()
-        self.info = replace(first.info, path=path, container="image2", time_base=1 / rate, rate=rate, frames=len(self.files),
-                            duration=len(self.files) / rate, start=Fraction(0), interlaced="")
+        self.info = replace(
+            first.info,
+            path=path,
+            container="image2",
+            time_base=1 / rate,
+            rate=rate,
+            frames=len(self.files),
+            duration=len(self.files) / rate,
+            start=Fraction(0),
+            interlaced="",
+        )
 
     def frames(self, after: Fraction | None = None) -> Iterator[Frame]:
         """Every picture, shown for 1 / rate seconds; from the one at `after` seconds where given."""
@@ -81,8 +106,10 @@ class SequenceReader:
             if frame is None:
                 raise InputError(f"{file}: not one picture decodes; repair or remove it")
             if (frame.width, frame.height) != (self.info.width, self.info.height):
-                raise InputError(f"{file} is {frame.width}x{frame.height}, the sequence began at {self.info.width}x{self.info.height}; "
-                                 "split it at the change")
+                raise InputError(
+                    f"{file} is {frame.width}x{frame.height}, the sequence began at {self.info.width}x{self.info.height}; "
+                    "split it at the change"
+                )
             yield replace(frame, time=time, duration=1 / self.rate)
             with_one.close()
 
@@ -103,10 +130,27 @@ class AnimationReader:
         self._times = [sum(durations_ms[:i], Fraction(0)) / 1000 for i in range(len(pictures) + 1)]
         h, w = pictures[0].shape[:2]
         total = self._times[-1]
-        self.info = ClipInfo(path=path, container="image2", codec="webp", width=w, height=h, color=array_color(pictures[0]),
-                             pix_fmt=planar_name(array_color(pictures[0])), time_base=Fraction(1, 1000), rate=Fraction(len(pictures)) / total, frames=len(pictures),
-                             duration=total, start=Fraction(0), sar=Fraction(1), rotation=0, interlaced="", hdr=(), side_data=(),
-                             video_index=0, bit_rate=0)
+        self.info = ClipInfo(
+            path=path,
+            container="image2",
+            codec="webp",
+            width=w,
+            height=h,
+            color=array_color(pictures[0]),
+            pix_fmt=planar_name(array_color(pictures[0])),
+            time_base=Fraction(1, 1000),
+            rate=Fraction(len(pictures)) / total,
+            frames=len(pictures),
+            duration=total,
+            start=Fraction(0),
+            sar=Fraction(1),
+            rotation=0,
+            interlaced="",
+            hdr=(),
+            side_data=(),
+            video_index=0,
+            bit_rate=0,
+        )
 
     def frames(self, after: Fraction | None = None) -> Iterator[Frame]:
         """Every picture with its own duration."""
@@ -163,7 +207,9 @@ def write_picture(path: Path, frame: Frame, encoding: Encoding) -> None:
             write_avif(part, frame, encoding)
         else:
             encoder = Encoder(encoding)
-            part.write_bytes(b"".join(bytes(p) for p in [*encoder.push(replace(frame, time=Fraction(0))), *encoder.flush()]))
+            part.write_bytes(
+                b"".join(bytes(p) for p in [*encoder.push(replace(frame, time=Fraction(0))), *encoder.flush()])
+            )
         os.replace(part, path)
     except (OSError, av.error.FFmpegError) as e:
         raise OutputError(f"{path}: cannot be written ({reason(e)}); choose another place") from e

@@ -13,25 +13,84 @@ import numpy as np
 from misr.errors import InputError, OutputError
 from misr.frame import CENTER, FULL, TOPLEFT, Color, Frame, Plane
 
-PLANAR = re.compile(r"^(?:yuv(?P<j>j)?(?P<a>a)?(?P<sub>4\d\d)p|(?P<gray>gray)|gbr(?P<ga>a)?p)(?P<float>f32)?(?P<depth>\d+)?(?:le)?$")
+PLANAR = re.compile(
+    r"^(?:yuv(?P<j>j)?(?P<a>a)?(?P<sub>4\d\d)p|(?P<gray>gray)|gbr(?P<ga>a)?p)(?P<float>f32)?(?P<depth>\d+)?(?:le)?$"
+)
 SUBSAMPLING = {"444": (1, 1), "440": (1, 2), "422": (2, 1), "420": (2, 2), "411": (4, 1), "410": (4, 4)}
 UNPACKED = {  # packed or semi-planar format -> planar format with the same samples
-    "nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": "yuv444p", "nv42": "yuv444p", "nv20le": "yuv422p10le",
-    "p010le": "yuv420p10le", "p012le": "yuv420p12le", "p016le": "yuv420p16le", "p210le": "yuv422p10le", "p216le": "yuv422p16le",
-    "p410le": "yuv444p10le", "p416le": "yuv444p16le", "yuyv422": "yuv422p", "uyvy422": "yuv422p", "yvyu422": "yuv422p",
-    "y210le": "yuv422p10le", "y212le": "yuv422p12le", "xv30le": "yuv444p10le", "xv36le": "yuv444p12le", "vuyx": "yuv444p",
-    "vuya": "yuva444p", "ayuv": "yuva444p", "ayuv64le": "yuva444p16le", "vyu444": "yuv444p",
-    "rgb24": "gbrp", "bgr24": "gbrp", "rgb0": "gbrp", "bgr0": "gbrp", "0rgb": "gbrp", "0bgr": "gbrp", "rgb8": "gbrp", "bgr8": "gbrp",
-    "rgb565le": "gbrp", "rgb555le": "gbrp", "bgr565le": "gbrp", "bgr555le": "gbrp", "rgb4_byte": "gbrp", "bgr4_byte": "gbrp",
-    "rgba": "gbrap", "bgra": "gbrap", "argb": "gbrap", "abgr": "gbrap", "pal8": "gbrap", "x2rgb10le": "gbrp10le", "x2bgr10le": "gbrp10le",
-    "rgb48le": "gbrp16le", "bgr48le": "gbrp16le", "rgb48be": "gbrp16le", "bgr48be": "gbrp16le",
-    "rgba64le": "gbrap16le", "bgra64le": "gbrap16le", "rgba64be": "gbrap16le", "bgra64be": "gbrap16le",
-    "monow": "gray", "monob": "gray",
+    "nv12": "yuv420p",
+    "nv21": "yuv420p",
+    "nv16": "yuv422p",
+    "nv24": "yuv444p",
+    "nv42": "yuv444p",
+    "nv20le": "yuv422p10le",
+    "p010le": "yuv420p10le",
+    "p012le": "yuv420p12le",
+    "p016le": "yuv420p16le",
+    "p210le": "yuv422p10le",
+    "p216le": "yuv422p16le",
+    "p410le": "yuv444p10le",
+    "p416le": "yuv444p16le",
+    "yuyv422": "yuv422p",
+    "uyvy422": "yuv422p",
+    "yvyu422": "yuv422p",
+    "y210le": "yuv422p10le",
+    "y212le": "yuv422p12le",
+    "xv30le": "yuv444p10le",
+    "xv36le": "yuv444p12le",
+    "vuyx": "yuv444p",
+    "vuya": "yuva444p",
+    "ayuv": "yuva444p",
+    "ayuv64le": "yuva444p16le",
+    "vyu444": "yuv444p",
+    "rgb24": "gbrp",
+    "bgr24": "gbrp",
+    "rgb0": "gbrp",
+    "bgr0": "gbrp",
+    "0rgb": "gbrp",
+    "0bgr": "gbrp",
+    "rgb8": "gbrp",
+    "bgr8": "gbrp",
+    "rgb565le": "gbrp",
+    "rgb555le": "gbrp",
+    "bgr565le": "gbrp",
+    "bgr555le": "gbrp",
+    "rgb4_byte": "gbrp",
+    "bgr4_byte": "gbrp",
+    "rgba": "gbrap",
+    "bgra": "gbrap",
+    "argb": "gbrap",
+    "abgr": "gbrap",
+    "pal8": "gbrap",
+    "x2rgb10le": "gbrp10le",
+    "x2bgr10le": "gbrp10le",
+    "rgb48le": "gbrp16le",
+    "bgr48le": "gbrp16le",
+    "rgb48be": "gbrp16le",
+    "bgr48be": "gbrp16le",
+    "rgba64le": "gbrap16le",
+    "bgra64le": "gbrap16le",
+    "rgba64be": "gbrap16le",
+    "bgra64be": "gbrap16le",
+    "monow": "gray",
+    "monob": "gray",
 }
 INTERLEAVED = {"ya8": (8, np.uint8), "ya16le": (16, np.uint16)}  # gray with alpha has no planar form
 
 
-COARSE = {"pal8", "rgb8", "bgr8", "rgb4_byte", "bgr4_byte", "rgb565le", "rgb555le", "bgr565le", "bgr555le", "monow", "monob"}  # lose colours
+COARSE = {
+    "pal8",
+    "rgb8",
+    "bgr8",
+    "rgb4_byte",
+    "bgr4_byte",
+    "rgb565le",
+    "rgb555le",
+    "bgr565le",
+    "bgr555le",
+    "monow",
+    "monob",
+}  # lose colours
 
 
 STILLS = {"mjpeg", "tiff", "bmp", "pgm", "pam", "targa", "jpeg2000", "webp"}
@@ -77,12 +136,19 @@ def read_color(frame: av.VideoFrame, codec: str = "") -> Color:
     """The colour of a decoded frame, tags included; InputError for formats outside YUV, gray and RGB of 8 to 16 bit or float."""
     color = color_of(frame.format.name)
     if color is None or not (8 <= color.depth <= 16 or color.depth == 32):
-        raise InputError(f"pixel format {frame.format.name} is not one misr reads; convert it first (ffmpeg -pix_fmt yuv444p16le)")
+        raise InputError(
+            f"pixel format {frame.format.name} is not one misr reads; convert it first (ffmpeg -pix_fmt yuv444p16le)"
+        )
     tagged = int(frame.color_range)
     if not tagged and color.model == "gray" and (color.depth == 32 or codec in STILLS):
         tagged = FULL  # floats go from 0 to 1, so their integers use the whole range; so do photographs
-    color = replace(color, matrix=int(frame.colorspace), range=color.range or tagged, primaries=int(frame.color_primaries),
-                    transfer=int(frame.color_trc))
+    color = replace(
+        color,
+        matrix=int(frame.colorspace),
+        range=color.range or tagged,
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+    )
     return replace(color, siting=siting_of(frame, color, codec))
 
 
@@ -99,8 +165,8 @@ def siting_of(frame: av.VideoFrame, color: Color, codec: str) -> int:
 class Repacker:
     """One shared software scaler, on one thread.
 
-    PyAV 18 keeps a context per frame otherwise, which costs memory; and with threads of its own, swscale got 26 of 8,400 repackings
-    of packed formats wrong at the border of two slices (none of 8,400 on one thread).
+    PyAV 18 keeps a context per frame otherwise, which costs memory; and with threads of its own, swscale got 26 of
+    8,400 repackings of packed formats wrong at the border of two slices (none of 8,400 on one thread).
     """
 
     def __init__(self) -> None:
@@ -140,7 +206,7 @@ def to_frame(frame: av.VideoFrame, color: Color, time: Fraction, duration: Fract
 def samples(plane: av.video.plane.VideoPlane, dtype: Any, w: int, h: int) -> Plane:
     """A view (h, w) of a plane's memory, line padding cut off."""
     line = plane.line_size // np.dtype(dtype).itemsize
-    return np.frombuffer(plane, dtype)[:line * h].reshape(h, line)[:, :w]
+    return np.frombuffer(plane, dtype)[: line * h].reshape(h, line)[:, :w]
 
 
 def from_frame(frame: Frame, pix_fmt: str, repack: Repacker) -> av.VideoFrame:
@@ -193,6 +259,7 @@ def side_data(frame: av.VideoFrame, kind: str) -> bytes | None:
 
 def best_format(formats: list[str], color: Color) -> str:
     """The format of an encoder that keeps most of a colour: model, then depth, subsampling, alpha; least excess after that."""
+
     def loss(name: str) -> tuple[int, ...]:
         c = color_of(name)
         if c is None or c.depth == 32 and color.depth != 32:
@@ -200,11 +267,24 @@ def best_format(formats: list[str], color: Color) -> str:
         lost_colour = int(color.model != "gray" and c.model == "gray")
         gray = color.model == "gray"  # at home in YUV, where its codes stay as they are; any chroma will do
         other_model = int(c.model != color.model) + int(gray and c.model == "rgb")
-        chroma = list(zip(c.subsampling, (2, 2) if gray else color.subsampling, strict=True)) if c.model == "yuv" else []
+        chroma = (
+            list(zip(c.subsampling, (2, 2) if gray else color.subsampling, strict=True)) if c.model == "yuv" else []
+        )
         coarser, finer = sum(max(0, a - b) for a, b in chroma), sum(max(0, b - a) for a, b in chroma)
         packed = int(unpacked(name) != name) + int("yuvj" in name)
-        return (lost_colour, int(name in COARSE), int(color.alpha and not c.alpha), max(0, color.depth - c.depth),
-                other_model, coarser, abs(c.depth - color.depth), int(c.alpha and not color.alpha), finer, packed)
+        return (
+            lost_colour,
+            int(name in COARSE),
+            int(color.alpha and not c.alpha),
+            max(0, color.depth - c.depth),
+            other_model,
+            coarser,
+            abs(c.depth - color.depth),
+            int(c.alpha and not color.alpha),
+            finer,
+            packed,
+        )
+
     best = min(formats, key=loss, default=None)
     if best is None or loss(best) == (9,):
         raise OutputError(f"no pixel format of this encoder can hold {planar_name(color)}; choose another -c:v")

@@ -10,15 +10,55 @@ from typing import Any
 import av
 
 from misr.frame import Color
-from misr.io.encoder import default_codec
-from misr.io.reader import reason
+from misr.io.choice import default_codec
+from misr.io.opening import reason
 
-SOFTWARE = ("libx264", "libx264rgb", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "dnxhd", "ffv1", "utvideo", "mpeg2video",
-            "mpeg4", "mjpeg", "png", "gif", "apng", "libwebp_anim")
-HARDWARE = ("h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "av1_qsv", "h264_amf", "hevc_amf", "av1_amf",
-            "h264_videotoolbox", "hevc_videotoolbox", "h264_v4l2m2m", "h264_vaapi", "hevc_vaapi")
-FORMAT = {"libx264rgb": "rgb24", "prores_ks": "yuv422p10le", "dnxhd": "yuv422p", "mjpeg": "yuvj420p", "png": "rgb24",
-          "gif": "rgb8", "apng": "rgb24", "h264_qsv": "nv12", "hevc_qsv": "nv12", "av1_qsv": "nv12"}
+SOFTWARE = (
+    "libx264",
+    "libx264rgb",
+    "libx265",
+    "libsvtav1",
+    "libvpx-vp9",
+    "prores_ks",
+    "dnxhd",
+    "ffv1",
+    "utvideo",
+    "mpeg2video",
+    "mpeg4",
+    "mjpeg",
+    "png",
+    "gif",
+    "apng",
+    "libwebp_anim",
+)
+HARDWARE = (
+    "h264_nvenc",
+    "hevc_nvenc",
+    "av1_nvenc",
+    "h264_qsv",
+    "hevc_qsv",
+    "av1_qsv",
+    "h264_amf",
+    "hevc_amf",
+    "av1_amf",
+    "h264_videotoolbox",
+    "hevc_videotoolbox",
+    "h264_v4l2m2m",
+    "h264_vaapi",
+    "hevc_vaapi",
+)
+FORMAT = {
+    "libx264rgb": "rgb24",
+    "prores_ks": "yuv422p10le",
+    "dnxhd": "yuv422p",
+    "mjpeg": "yuvj420p",
+    "png": "rgb24",
+    "gif": "rgb8",
+    "apng": "rgb24",
+    "h264_qsv": "nv12",
+    "hevc_qsv": "nv12",
+    "av1_qsv": "nv12",
+}
 TOLD = {"libx265": {"x265-params": "log-level=none"}, "libsvtav1": {"preset": "12"}, "dnxhd": {"b": "36M"}}
 WIDTH, HEIGHT = 256, 144  # NVENC refuses less than 145 x 49 or so
 HD = {"dnxhd": (1920, 1080)}  # it knows broadcast sizes only

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,19 +12,20 @@ import av
 
 from misr.errors import DecodeError, InputError
 from misr.frame import Color, Frame
+from misr.io.filters import field_order, filtered
+from misr.io.opening import main_video, open_input, rational, reason
 from misr.io.planes import Repacker, read_color, side_data, side_data_names, to_frame
 
 Deinterlace = Literal["auto", "on", "off"]
 OnError = Literal["stop", "repeat"]
-ATTACHED_PICTURE = 0x400  # FFmpeg's disposition bit of cover art
 PROBE_FRAMES = 48  # looked at before the first frame is promised anything
 SEEK_MARGIN_S = 4  # a resume starts decoding this long before the frame it wants
 HDR_KINDS = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
-INTERLACED_HEIGHTS = {480, 486, 512, 576, 608, 1080, 1088}  # where unflagged interlace is plausible; patterns fool idet elsewhere
-TURNS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}  # display matrix degrees, counter-clockwise
-CLIP_SUFFIXES = {".mkv", ".mp4", ".mov", ".m4v", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".flv", ".wmv", ".3gp",
-                 ".nut", ".y4m", ".mxf", ".gif", ".apng"}
-PIPE_FORMATS = {b"\x1aE\xdf\xa3": "matroska", b"YUV4MPEG2": "yuv4mpegpipe", b"nut/mul": "nut"}
+TURNS = {
+    90: "transpose=cclock",
+    180: "hflip,vflip",
+    270: "transpose=clock",
+}  # display matrix degrees, counter-clockwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,55 +53,6 @@ class ClipInfo:
     bit_rate: int
 
 
-def rational(value: Any) -> Fraction:
-    """PyAV's rationals of either version as a Fraction; 0 when absent."""
-    return Fraction(value.numerator, value.denominator or 1) if value else Fraction(0)
-
-
-def open_input(path: str) -> av.container.InputContainer:
-    """A container for reading: a file, or '-' for standard input; InputError in one sentence when it does not open."""
-    if path == "-":
-        return open_pipe()
-    if not Path(path).exists() and "%" not in path and "://" not in path:
-        raise InputError(f"{path}: no such file")
-    if Path(path).is_file() and Path(path).stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-    try:
-        return av.open(path)
-    except (av.error.FFmpegError, ValueError) as e:
-        raise InputError(f"{path}: not a readable video or picture ({reason(e)})") from None
-
-
-def open_pipe() -> av.container.InputContainer:
-    """Standard input, its format recognised by the first bytes."""
-    stream = sys.stdin.buffer
-    head = stream.peek(16)[:16] if hasattr(stream, "peek") else b""
-    if not head:
-        raise InputError("standard input is empty; pipe a matroska, nut or y4m stream into misr")
-    name = next((fmt for magic, fmt in PIPE_FORMATS.items() if head.startswith(magic)), None)
-    try:
-        return av.open(_Forward(stream), format=name, buffer_size=1 << 20)
-    except (av.error.FFmpegError, ValueError) as e:
-        raise InputError(f"standard input: not a readable video ({reason(e)}); matroska, nut and y4m are") from None
-
-
-class _Forward:
-    """A pipe with read() only, so that nobody tries to seek it."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, n: int = -1) -> bytes:
-        data: bytes = self._stream.read(n)
-        return data
-
-
-def reason(e: BaseException) -> str:
-    """FFmpeg's own words, without the errno and the path."""
-    text = str(getattr(e, "strerror", None) or e)
-    return text.split("; last error log:")[-1].strip() or type(e).__name__
-
-
 class Reader:
     """A clip: `info`, and frames() as often as wanted (once for a pipe).
 
@@ -112,8 +62,16 @@ class Reader:
     upright        turn pictures as their display matrix says, for outputs that cannot carry one
     """
 
-    def __init__(self, path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None,
-                 deinterlace: Deinterlace = "auto", on_error: OnError = "stop", upright: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        deinterlace: Deinterlace = "auto",
+        on_error: OnError = "stop",
+        upright: bool = False,
+    ) -> None:
         self.path = str(path)
         self.start, self.end, self.on_error = start, end, on_error
         self._repack = Repacker()
@@ -155,7 +113,9 @@ class Reader:
             return
         found = self._from(after, seek=True) or self._from(after, seek=False)
         if found is None:
-            raise InputError(f"{self.path}: the frame at {float(after):.3f} s is gone; the source changed under a resumed run")
+            raise InputError(
+                f"{self.path}: the frame at {float(after):.3f} s is gone; the source changed under a resumed run"
+            )
         yield from found
 
     def _from(self, after: Fraction, *, seek: bool) -> Iterator[Frame] | None:
@@ -199,7 +159,9 @@ class Reader:
             duration = Fraction(f.duration or 0) * base
             color = read_color(f, self.info.codec)
             frame = to_frame(f, color, time, duration, self._repack)
-            yield replace(frame, source=None) if self._turn else frame  # its side data (EXIF) would have it turned once more
+            yield (
+                replace(frame, source=None) if self._turn else frame
+            )  # its side data (EXIF) would have it turned once more
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         frames = self._raw()
@@ -234,8 +196,10 @@ class Reader:
             yield from self._container.demux(streams) if streams else self._container.demux()
         except av.error.FFmpegError as e:
             if self.on_error == "stop":
-                raise DecodeError(f"{self.path}: reading broke off ({reason(e)}); repair the file, or use --on-error repeat "
-                                  "to keep what was read") from None
+                raise DecodeError(
+                    f"{self.path}: reading broke off ({reason(e)}); repair the file, or use --on-error repeat "
+                    "to keep what was read"
+                ) from None
 
     def _hand_on(self, packet: av.Packet) -> None:
         if self.on_packet and (packet.size or packet.pts is not None):
@@ -261,8 +225,11 @@ class Reader:
         except av.error.FFmpegError as e:
             time = min(waiting, default=0) * rational(self._stream.time_base)
             if self.on_error == "stop":
-                raise DecodeError(f"{self.path}: the frame at {float(time):.3f} s does not decode ({reason(e)}); "
-                                  "use --on-error repeat to show the frame before it again", time=time) from None
+                raise DecodeError(
+                    f"{self.path}: the frame at {float(time):.3f} s does not decode ({reason(e)}); "
+                    "use --on-error repeat to show the frame before it again",
+                    time=time,
+                ) from None
             self._broken = True
 
     def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
@@ -292,11 +259,27 @@ class Reader:
         hdr = tuple((kind, data) for kind in HDR_KINDS if (data := side_data(first, kind)) is not None)
         start = first.pts * (rational(first.time_base) or tick) if first.pts is not None else Fraction(0)
         kind = "" if deinterlace == "off" else field_order(frames) or ("tff" if deinterlace == "on" else "")
-        return ClipInfo(path=self.path, container=self._container.format.name, codec=codec, width=first.width, height=first.height,
-                        color=read_color(first, codec), pix_fmt=first.format.name, time_base=tick, rate=rate, frames=count,
-                        duration=duration, start=start, sar=rational(stream.sample_aspect_ratio) or Fraction(1),
-                        rotation=int(first.rotation or 0), interlaced=kind, hdr=hdr, side_data=tuple(side_data_names(first)),
-                        video_index=stream.index, bit_rate=stream.codec_context.bit_rate or 0)
+        return ClipInfo(
+            path=self.path,
+            container=self._container.format.name,
+            codec=codec,
+            width=first.width,
+            height=first.height,
+            color=read_color(first, codec),
+            pix_fmt=first.format.name,
+            time_base=tick,
+            rate=rate,
+            frames=count,
+            duration=duration,
+            start=start,
+            sar=rational(stream.sample_aspect_ratio) or Fraction(1),
+            rotation=int(first.rotation or 0),
+            interlaced=kind,
+            hdr=hdr,
+            side_data=tuple(side_data_names(first)),
+            video_index=stream.index,
+            bit_rate=stream.codec_context.bit_rate or 0,
+        )
 
     def _first_frames(self) -> list[av.VideoFrame]:
         """The beginning of the clip, decoded; a pipe's is kept, since it cannot be read again."""
@@ -309,8 +292,10 @@ class Reader:
                         frames = self._frames_of(packet)
                     except av.error.FFmpegError as e:
                         if self.path == "-" and self.on_error == "stop":  # a pipe's frames are not read again
-                            raise DecodeError(f"standard input: the beginning does not decode ({reason(e)}); use --on-error "
-                                              "repeat to go on with what does") from None
+                            raise DecodeError(
+                                f"standard input: the beginning does not decode ({reason(e)}); use --on-error "
+                                "repeat to go on with what does"
+                            ) from None
                 if self.path == "-":
                     self._held.append((packet, frames))
                 found += frames
@@ -331,32 +316,6 @@ def stamp_of(packet: av.Packet) -> int | None:
     return packet.pts if packet.pts is not None else packet.dts
 
 
-def main_video(container: av.container.InputContainer, path: str) -> av.VideoStream:
-    """The stream to upscale: not cover art, the default one, else the largest."""
-    streams = [s for s in container.streams.video if not is_cover(s)] or list(container.streams.video)
-    if not streams:
-        raise InputError(f"{path}: no video stream in it; misr upscales pictures, `ffmpeg -i` can copy the rest")
-    if len(streams) > 1 and path.lower().endswith((".heic", ".heif")):
-        raise InputError(f"{path}: a HEIC picture of {len(streams)} tiles, which FFmpeg does not join here; convert it to PNG or AVIF first")
-    usable = [s for s in streams if s.codec_context is not None]
-    if not usable:
-        raise InputError(f"{path}: this FFmpeg has no decoder for its video; convert it with a tool that has one")
-    default = [s for s in usable if int(s.disposition) & 1]
-    return max(default or usable, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
-
-
-def clips_in(folder: str) -> list[str]:
-    """The clips of a folder, sorted; [] for anything else, a folder of pictures included."""
-    if not Path(folder).is_dir():
-        return []
-    return sorted(str(p) for p in Path(folder).iterdir() if p.suffix.lower() in CLIP_SUFFIXES and not p.name.startswith("."))
-
-
-def is_cover(stream: Any) -> bool:
-    """Whether a video stream is an attached picture."""
-    return bool(int(stream.disposition) & ATTACHED_PICTURE)
-
-
 def nominal_rate(stream: av.VideoStream, frames: list[av.VideoFrame], tick: Fraction) -> Fraction:
     """Frames per second for encoders and estimates; measured where the header talks nonsense (600 or 1000 in some mkv)."""
     told = rational(stream.average_rate) or rational(stream.guessed_rate)
@@ -368,79 +327,6 @@ def nominal_rate(stream: av.VideoStream, frames: list[av.VideoFrame], tick: Frac
     return told if told and told < 1000 else Fraction(25)
 
 
-def field_order(frames: list[av.VideoFrame]) -> Literal["", "tff", "bff"]:
-    """Which field comes first, "" for progressive: the decoder's flags, then FFmpeg's idet on the pictures themselves."""
-    flagged = sum(bool(f.interlaced_frame) for f in frames)
-    counts = idet(frames)
-    woven, straight = counts["tff"] + counts["bff"], counts["progressive"]
-    first: Literal["tff", "bff"] = "bff" if counts["bff"] > counts["tff"] else "tff"
-    if flagged * 2 > len(frames):
-        return first
-    plausible = frames[0].height in INTERLACED_HEIGHTS
-    return first if plausible and woven >= 6 and woven * 3 > woven + straight else ""
-
-
-def idet(frames: list[av.VideoFrame]) -> dict[str, int]:
-    """How many frames FFmpeg's idet calls tff, bff and progressive (multi-frame verdict)."""
-    counts = {"tff": 0, "bff": 0, "progressive": 0, "undetermined": 0}
-    if len(frames) < 3 or min(frames[0].width, frames[0].height) < 16:
-        return counts
-    graph = simple_graph(frames[0], ("idet", ""))
-    if graph is None:
-        return counts
-    for f in [*frames, None]:
-        graph.push(f)
-        for out in pulled(graph):
-            verdict = out.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")
-            counts[verdict] = counts.get(verdict, 0) + 1
-    return counts
-
-
-def simple_graph(like: av.VideoFrame, *filters: tuple[str, str]) -> av.filter.Graph | None:
-    """buffer -> filters -> sink for frames like this one; None where the filters do not take its format."""
-    graph = av.filter.Graph()
-    base = rational(like.time_base) or Fraction(1, 90000)
-    args = f"video_size={like.width}x{like.height}:pix_fmt={like.format.name}:time_base={base}:pixel_aspect=1/1"
-    args += f":colorspace={int(like.colorspace)}:range={int(like.color_range)}"
-    try:
-        nodes = [graph.add("buffer", args), *(graph.add(name, options) for name, options in filters), graph.add("buffersink")]
-        for a, b in pairwise(nodes):
-            a.link_to(b)
-        graph.configure()
-    except (av.error.FFmpegError, ValueError):
-        return None
-    return graph
-
-
-def pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
-    """What a graph has ready."""
-    while True:
-        try:
-            out = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-        assert isinstance(out, av.VideoFrame)
-        yield out
-
-
-def filtered(frames: Iterator[av.VideoFrame], chain: str) -> Iterator[av.VideoFrame]:
-    """Frames through filters that give one frame for each; times stay the frames' own."""
-    graph: av.filter.Graph | None = None
-    stamps: list[tuple[Any, ...]] = []
-    for f in frames:
-        if graph is None:
-            parts = [(part + "=").split("=", 1) for part in chain.split(",")]
-            graph = simple_graph(f, *((name, options.rstrip("=")) for name, options in parts))
-            if graph is None:
-                raise InputError(f"{chain.split('=')[0]} does not take {f.format.name} frames; convert the clip to yuv422p10le first")
-        stamps.append((f.pts, f.time_base, f.duration, f.colorspace, f.color_range))
-        graph.push(f)
-        yield from _stamped(graph, stamps)
-    if graph is not None:
-        graph.push(None)
-        yield from _stamped(graph, stamps)
-
-
 def turned(info: ClipInfo) -> ClipInfo:
     """The facts of a clip whose pictures are turned upright."""
     if info.rotation % 180 == 0:
@@ -448,14 +334,6 @@ def turned(info: ClipInfo) -> ClipInfo:
     fx, fy = info.color.subsampling
     color = replace(info.color, subsampling=(fy, fx))
     return replace(info, rotation=0, width=info.height, height=info.width, sar=1 / info.sar, color=color)
-
-
-def _stamped(graph: av.filter.Graph, stamps: list[tuple[Any, ...]]) -> Iterator[av.VideoFrame]:
-    for out in pulled(graph):
-        pts, base, duration, out.colorspace, out.color_range = stamps.pop(0)  # the graph tags what was untagged
-        out.pts, out.duration = pts, duration or 0
-        out.time_base = base
-        yield out
 
 
 def decoder_for(stream: av.VideoStream) -> Any:
@@ -468,6 +346,3 @@ def decoder_for(stream: av.VideoStream) -> Any:
         return context
     context.thread_type = "AUTO"
     return context
-
-
-__all__ = ["ClipInfo", "Reader", "clips_in", "open_input", "rational", "reason"]

@@ -37,8 +37,9 @@ class Segment:
     extradata: bytes
 
 
-def write_segment(path: Path, first: int, times: list[Fraction], packets: Iterable[av.Packet], time_base: Fraction,
-                  extradata: bytes) -> None:
+def write_segment(
+    path: Path, first: int, times: list[Fraction], packets: Iterable[av.Packet], time_base: Fraction, extradata: bytes
+) -> None:
     """Store a segment's packets durably; the name appears last."""
     body = bytearray()
     stamps = []
@@ -47,8 +48,15 @@ def write_segment(path: Path, first: int, times: list[Fraction], packets: Iterab
         flags = (KEYFRAME if packet.is_keyframe else 0) | (NO_DTS if packet.dts is None else 0)
         body += RECORD.pack(packet.pts or 0, packet.dts or 0, packet.duration or 0, flags, len(data)) + data
         stamps.append(packet.pts or 0)
-    header = json.dumps({"first": first, "times": [str(t) for t in times], "pts": stamps, "time_base": str(time_base),
-                         "extradata": extradata.hex()}).encode()
+    header = json.dumps(
+        {
+            "first": first,
+            "times": [str(t) for t in times],
+            "pts": stamps,
+            "time_base": str(time_base),
+            "extradata": extradata.hex(),
+        }
+    ).encode()
     whole = MAGIC + struct.pack("<I", len(header)) + header + bytes(body)
     part = path.with_suffix(".part")
     try:
@@ -60,8 +68,10 @@ def write_segment(path: Path, first: int, times: list[Fraction], packets: Iterab
         os.replace(part, path)
     except OSError as e:
         part.unlink(missing_ok=True)
-        raise OutputError(f"{path.parent}: writing failed ({e.strerror}); finished segments are kept, free some space and run the "
-                          "same command again") from e
+        raise OutputError(
+            f"{path.parent}: writing failed ({e.strerror}); finished segments are kept, free some space and run the "
+            "same command again"
+        ) from e
 
 
 def read_segment(path: Path) -> Segment | None:
@@ -73,9 +83,15 @@ def read_segment(path: Path) -> Segment | None:
     if len(whole) < 16 or whole[:8] != MAGIC or struct.unpack("<I", whole[-4:])[0] != zlib.crc32(whole[:-4]):
         return None
     size = struct.unpack("<I", whole[8:12])[0]
-    h = json.loads(whole[12:12 + size])
-    return Segment(path, h["first"], tuple(Fraction(t) for t in h["times"]), tuple(h["pts"]), Fraction(h["time_base"]),
-                   bytes.fromhex(h["extradata"]))
+    h = json.loads(whole[12 : 12 + size])
+    return Segment(
+        path,
+        h["first"],
+        tuple(Fraction(t) for t in h["times"]),
+        tuple(h["pts"]),
+        Fraction(h["time_base"]),
+        bytes.fromhex(h["extradata"]),
+    )
 
 
 def segment_packets(segment: Segment) -> Iterator[av.Packet]:
@@ -85,7 +101,7 @@ def segment_packets(segment: Segment) -> Iterator[av.Packet]:
     while at < len(whole) - 4:
         pts, dts, duration, flags, size = RECORD.unpack_from(whole, at)
         at += RECORD.size
-        packet = av.Packet(whole[at:at + size])
+        packet = av.Packet(whole[at : at + size])
         at += size
         packet.pts, packet.dts, packet.duration = pts, None if flags & NO_DTS else dts, duration
         packet.time_base, packet.is_keyframe = segment.time_base, bool(flags & KEYFRAME)
@@ -94,7 +110,8 @@ def segment_packets(segment: Segment) -> Iterator[av.Packet]:
 
 def decoding_times(pts: list[int]) -> list[int]:
     """dts for packets in decoding order: increasing, never after pts. Encoders of short runs return garbage (x265), and segments
-    must fit together, so the one consistent answer is computed: the sorted pts, delayed by the deepest reordering."""
+    must fit together, so the one consistent answer is computed: the sorted pts, delayed by the deepest reordering.
+    """
     ranks = {p: i for i, p in enumerate(sorted(pts))}
     depth = max((i - ranks[p] for i, p in enumerate(pts)), default=0)
     line = sorted(pts)

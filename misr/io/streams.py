@@ -10,32 +10,108 @@ from typing import Any, Literal
 import av
 
 from misr.errors import OutputError
-from misr.io.reader import is_cover
+from misr.io.opening import is_cover
 
 Action = Literal["picture", "copy", "convert", "attach", "drop"]
 FORMATS = {  # file extension -> FFmpeg muxer
-    ".mkv": "matroska", ".mka": "matroska", ".webm": "webm", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".qt": "mov", ".ts": "mpegts",
-    ".m2ts": "mpegts", ".mts": "mpegts", ".avi": "avi", ".nut": "nut", ".y4m": "yuv4mpegpipe", ".flv": "flv", ".mpg": "mpeg",
-    ".mpeg": "mpeg", ".vob": "vob", ".3gp": "3gp", ".mxf": "mxf", ".wmv": "asf", ".gif": "gif", ".apng": "apng",
+    ".mkv": "matroska",
+    ".mka": "matroska",
+    ".webm": "webm",
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".qt": "mov",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".mts": "mpegts",
+    ".avi": "avi",
+    ".nut": "nut",
+    ".y4m": "yuv4mpegpipe",
+    ".flv": "flv",
+    ".mpg": "mpeg",
+    ".mpeg": "mpeg",
+    ".vob": "vob",
+    ".3gp": "3gp",
+    ".mxf": "mxf",
+    ".wmv": "asf",
+    ".gif": "gif",
+    ".apng": "apng",
 }
 TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 SUBTITLE_TARGET = {"mp4": "mov_text", "mov": "mov_text", "3gp": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-AUDIO_TARGET = {"webm": "libopus", "avi": "mp3", "flv": "aac", "mpeg": "mp2", "vob": "ac3", "mxf": "pcm_s16le", "asf": "mp3"}
+AUDIO_TARGET = {
+    "webm": "libopus",
+    "avi": "mp3",
+    "flv": "aac",
+    "mpeg": "mp2",
+    "vob": "ac3",
+    "mxf": "pcm_s16le",
+    "asf": "mp3",
+}
 PICTURES_ONLY = {"gif", "apng", "yuv4mpegpipe", "webp", "avif"}
 ATTACHES = {"matroska"}
 KEEPS_ROTATION = {"mp4", "mov", "3gp", "matroska", "webm"}
 UNLISTED = {  # muxers whose own list in FFmpeg is empty, and what they take
-    "mpegts": {"mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "pcm_bluray", "dvb_subtitle", "dvb_teletext",
-               "hdmv_pgs_subtitle", "h264", "hevc", "vvc", "mpeg1video", "mpeg2video", "mpeg4", "cavs"},
+    "mpegts": {
+        "mp2",
+        "mp3",
+        "aac",
+        "aac_latm",
+        "ac3",
+        "eac3",
+        "dts",
+        "truehd",
+        "opus",
+        "pcm_bluray",
+        "dvb_subtitle",
+        "dvb_teletext",
+        "hdmv_pgs_subtitle",
+        "h264",
+        "hevc",
+        "vvc",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "cavs",
+    },
     "mpeg": {"mp2", "mp3", "ac3", "dts", "pcm_dvd", "dvd_subtitle", "mpeg1video", "mpeg2video"},
 }
 UNLISTED["vob"] = UNLISTED["mpeg"]
-STALE = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "_statistics", "major_brand", "minor_version",
-         "compatible_brands", "handler_name", "vendor_id")  # true of the old file, not of the new
+STALE = (
+    "encoder",
+    "duration",
+    "number_of_frames",
+    "number_of_bytes",
+    "bps",
+    "_statistics",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "handler_name",
+    "vendor_id",
+)  # true of the old file, not of the new
 
 MACINTOSH = {  # QuickTime's languages are a list; FFmpeg spells these of it otherwise, and forgets what it does not find
-    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "fas": "iri", "per": "iri", "sqi": "alb", "rum": "ron",
-    "cze": "ces", "slo": "slk", "mkd": "mac", "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur", "msa": "may", "wel": "cym", "eus": "baq",
+    "deu": "ger",
+    "nld": "dut",
+    "swe": "sve",
+    "ell": "gre",
+    "isl": "ice",
+    "zho": "chi",
+    "fas": "iri",
+    "per": "iri",
+    "sqi": "alb",
+    "rum": "ron",
+    "cze": "ces",
+    "slo": "slk",
+    "mkd": "mac",
+    "hye": "arm",
+    "kat": "geo",
+    "bod": "tib",
+    "mya": "bur",
+    "msa": "may",
+    "wel": "cym",
+    "eus": "baq",
     "fre": "fra",
 }
 
@@ -60,13 +136,21 @@ def format_for(path: str, asked: str | None = None) -> str:
         return "matroska"
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise OutputError(f"{path}: no container is known by the extension {suffix or '(none)'!r}; use one of {' '.join(sorted(FORMATS))}, "
-                          "a picture (.png .jpg .webp .tif .avif), or a folder")
+        raise OutputError(
+            f"{path}: no container is known by the extension {suffix or '(none)'!r}; use one of {' '.join(sorted(FORMATS))}, "
+            "a picture (.png .jpg .webp .tif .avif), or a folder"
+        )
     return FORMATS[suffix]
 
 
-def plan_streams(source: av.container.InputContainer, picture: int, fmt: str, *, audio: str | None = None,
-                 without: frozenset[str] = frozenset()) -> list[StreamPlan]:
+def plan_streams(
+    source: av.container.InputContainer,
+    picture: int,
+    fmt: str,
+    *,
+    audio: str | None = None,
+    without: frozenset[str] = frozenset(),
+) -> list[StreamPlan]:
     """The fate of every stream of a source when it goes into muxer `fmt`.
 
     audio     None: copy where the container can, else convert; "copy"; or an encoder's name
@@ -97,11 +181,15 @@ def canonical(name: str) -> str:
     return name
 
 
-def fate(stream: Any, picture: int, fmt: str, able: frozenset[str], audio: str | None, without: frozenset[str]) -> StreamPlan:
+def fate(
+    stream: Any, picture: int, fmt: str, able: frozenset[str], audio: str | None, without: frozenset[str]
+) -> StreamPlan:
     """One stream's plan."""
     kind, codec = stream.type, codec_name(stream)
+
     def plan(action: Action, target: str = "", note: str = "") -> StreamPlan:
         return StreamPlan(stream.index, kind, codec, action, target, note)
+
     if stream.index == picture:
         return plan("picture")
     if kind in without:
@@ -149,18 +237,25 @@ def codec_name(stream: Any) -> str:
 
 
 def video_fate(stream: Any, fmt: str, able: frozenset[str], plan: Any) -> StreamPlan:
+    """Cover art and further pictures: kept as they are, where the container has a place for them."""
     if is_cover(stream):
         if fmt in ATTACHES:
             return plan("attach", note="cover art")
         if fmt == "mp4":
             return plan("copy", note="cover art")
-        return plan("drop", note=f"{fmt} holds no cover art; .mkv and .mp4 do")  # the mov muxer takes it and writes nothing
+        return plan(
+            "drop", note=f"{fmt} holds no cover art; .mkv and .mp4 do"
+        )  # the mov muxer takes it and writes nothing
     name = codec_name(stream)
-    return plan("copy", note="second picture, not upscaled") if name in able else \
-        plan("drop", note=f"{fmt} cannot hold a second {name} stream")
+    return (
+        plan("copy", note="second picture, not upscaled")
+        if name in able
+        else plan("drop", note=f"{fmt} cannot hold a second {name} stream")
+    )
 
 
 def audio_fate(codec: str, fmt: str, able: frozenset[str], asked: str | None, plan: Any) -> StreamPlan:
+    """Sound is copied, or converted where the container refuses the codec or the user asks."""
     if asked and asked != "copy":
         return plan("convert", asked, "asked")
     if codec == "unknown":
@@ -174,12 +269,15 @@ def audio_fate(codec: str, fmt: str, able: frozenset[str], asked: str | None, pl
 
 
 def subtitle_fate(stream: Any, codec: str, fmt: str, able: frozenset[str], plan: Any) -> StreamPlan:
+    """Subtitles are copied, converted between text formats, or refused; never lost in silence."""
     if holds(codec, fmt, able):
         return plan("copy")
     target = SUBTITLE_TARGET.get(fmt)
     if codec in TEXT_SUBTITLES and target:
         return plan("convert", target, f"{fmt} cannot hold {codec}")
-    raise OutputError(f"{fmt} cannot hold subtitle stream {stream.index} ({codec}); write .mkv to keep it, or drop subtitles with -sn")
+    raise OutputError(
+        f"{fmt} cannot hold subtitle stream {stream.index} ({codec}); write .mkv to keep it, or drop subtitles with -sn"
+    )
 
 
 def holds(codec: str, fmt: str, able: frozenset[str]) -> bool:

@@ -19,7 +19,7 @@ class Interpolate(nn.Module):
     def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """Phases (b, n, c*s*s, h, w) of the enlarged centres; whole scales and smooth kernels only."""
         b, t, c, h, w = views.shape
-        x = rearrange(views[:, centres.start:centres.stop], "b n c h w -> (b n c) 1 h w")
+        x = rearrange(views[:, centres.start : centres.stop], "b n c h w -> (b n c) 1 h w")
         x = phases(x, int(self.scale), self.kernel)
         return rearrange(x, "(b n c) p h w -> b n (c p) h w", b=b, c=c)
 
@@ -30,4 +30,4 @@ class Interpolate(nn.Module):
             x = rearrange(self.phases(views, valid, centres), "b n cp h w -> (b n) cp h w")
             return rearrange(F.pixel_shuffle(x, int(self.scale)), "(b n) c h w -> b n c h w", b=b)
         size = round(h * self.scale), round(w * self.scale)
-        return resample(views[:, centres.start:centres.stop], size, (self.scale, self.scale), kernel=self.kernel)
+        return resample(views[:, centres.start : centres.stop], size, (self.scale, self.scale), kernel=self.kernel)

@@ -1,0 +1,116 @@
+"""What FFmpeg opens and what in it is the picture; its rationals and its words for errors, made ours."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from misr.errors import InputError
+
+ATTACHED_PICTURE = 0x400  # FFmpeg's disposition bit of cover art
+CLIP_SUFFIXES = {
+    ".mkv",
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".webm",
+    ".avi",
+    ".ts",
+    ".m2ts",
+    ".mts",
+    ".mpg",
+    ".mpeg",
+    ".vob",
+    ".flv",
+    ".wmv",
+    ".3gp",
+    ".nut",
+    ".y4m",
+    ".mxf",
+    ".gif",
+    ".apng",
+}
+PIPE_FORMATS = {b"\x1aE\xdf\xa3": "matroska", b"YUV4MPEG2": "yuv4mpegpipe", b"nut/mul": "nut"}
+
+
+def rational(value: Any) -> Fraction:
+    """PyAV's rationals of either version as a Fraction; 0 when absent."""
+    return Fraction(value.numerator, value.denominator or 1) if value else Fraction(0)
+
+
+def open_input(path: str) -> av.container.InputContainer:
+    """A container for reading: a file, or '-' for standard input; InputError in one sentence when it does not open."""
+    if path == "-":
+        return open_pipe()
+    if not Path(path).exists() and "%" not in path and "://" not in path:
+        raise InputError(f"{path}: no such file")
+    if Path(path).is_file() and Path(path).stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    try:
+        return av.open(path)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise InputError(f"{path}: not a readable video or picture ({reason(e)})") from None
+
+
+def open_pipe() -> av.container.InputContainer:
+    """Standard input, its format recognised by the first bytes."""
+    stream = sys.stdin.buffer
+    head = stream.peek(16)[:16] if hasattr(stream, "peek") else b""
+    if not head:
+        raise InputError("standard input is empty; pipe a matroska, nut or y4m stream into misr")
+    name = next((fmt for magic, fmt in PIPE_FORMATS.items() if head.startswith(magic)), None)
+    try:
+        return av.open(_Forward(stream), format=name, buffer_size=1 << 20)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise InputError(f"standard input: not a readable video ({reason(e)}); matroska, nut and y4m are") from None
+
+
+class _Forward:
+    """A pipe with read() only, so that nobody tries to seek it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, n: int = -1) -> bytes:
+        data: bytes = self._stream.read(n)
+        return data
+
+
+def reason(e: BaseException) -> str:
+    """FFmpeg's own words, without the errno and the path."""
+    text = str(getattr(e, "strerror", None) or e)
+    return text.split("; last error log:")[-1].strip() or type(e).__name__
+
+
+def main_video(container: av.container.InputContainer, path: str) -> av.VideoStream:
+    """The stream to upscale: not cover art, the default one, else the largest."""
+    streams = [s for s in container.streams.video if not is_cover(s)] or list(container.streams.video)
+    if not streams:
+        raise InputError(f"{path}: no video stream in it; misr upscales pictures, `ffmpeg -i` can copy the rest")
+    if len(streams) > 1 and path.lower().endswith((".heic", ".heif")):
+        raise InputError(
+            f"{path}: a HEIC picture of {len(streams)} tiles, which FFmpeg does not join here; convert it to PNG or AVIF first"
+        )
+    usable = [s for s in streams if s.codec_context is not None]
+    if not usable:
+        raise InputError(f"{path}: this FFmpeg has no decoder for its video; convert it with a tool that has one")
+    default = [s for s in usable if int(s.disposition) & 1]
+    return max(default or usable, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
+
+
+def clips_in(folder: str) -> list[str]:
+    """The clips of a folder, sorted; [] for anything else, a folder of pictures included."""
+    if not Path(folder).is_dir():
+        return []
+    return sorted(
+        str(p) for p in Path(folder).iterdir() if p.suffix.lower() in CLIP_SUFFIXES and not p.name.startswith(".")
+    )
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a video stream is an attached picture."""
+    return bool(int(stream.disposition) & ATTACHED_PICTURE)
