@@ -166,9 +166,8 @@ def render_segments(job: Job, reader: AnyReader, up: Upscaler, progress: Progres
         done = journal.open(say)
         complete = journal.finished == len(done)  # fewer are found where one was damaged since
         if done and not complete:
-            say(
-                f"resuming at segment {len(done) + 1} of {max(len(done) + 1, -(-job.expected // size)) if job.expected else '?'}"
-            )
+            planned = max(len(done) + 1, -(-job.expected // size)) if job.expected else "?"
+            say(f"resuming at segment {len(done) + 1} of {planned}")
         if done and complete:
             say("resuming at the join, every segment is there")
         if not complete:
@@ -208,9 +207,7 @@ def rendered(
         while True:
             segment, encoder = list[Fraction](), Encoder(job.encoding)
             packets: list[Any] = []
-            origin: Fraction | None = None
             for frame in islice(ready, size):
-                origin = frame.time if origin is None else origin
                 packets += encoder.push(frame, origin=job.span.origin)
                 segment.append(frame.time)
                 count += 1
@@ -219,8 +216,9 @@ def rendered(
                 return
             packets += encoder.flush()
             check_count(job, len(segment), len(packets))
-            path = journal.segment(count - len(segment))
-            write_segment(path, count - len(segment), segment, packets, job.encoding.time_base, encoder.extradata)
+            number = count - len(segment)
+            path = journal.segment(number)
+            write_segment(path, number, segment, packets, job.encoding.time_base, encoder.extradata)
             stored = read_segment(path)
             assert stored is not None
             yield stored
