@@ -45,6 +45,28 @@ HEIGHTS = {
     "4320p": 4320,
     "8k": 4320,
 }
+LOSSY = {  # codecs whose pictures come worn; of the rest (PNG, FFV1, ProRes ...) every code is to be believed
+    "h264",
+    "hevc",
+    "vvc",
+    "vp8",
+    "vp9",
+    "av1",
+    "libdav1d",
+    "mpeg1video",
+    "mpeg2video",
+    "mpeg4",
+    "msmpeg4v3",
+    "h263",
+    "flv1",
+    "theora",
+    "wmv1",
+    "wmv2",
+    "wmv3",
+    "vc1",
+    "rv40",
+    "mjpeg",
+}
 LARGEST = 65535  # pixels along a side; no encoder here takes more
 
 
@@ -125,7 +147,7 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
         span = replace(
             span, start=reader.info.start
         )  # it has no late start: the first frame is at zero, and the sound moves along
-    name = wanted.model or choose(factor(reader.info, wanted))
+    name = wanted.model or choose(factor(reader.info, wanted), compressed=reader.info.codec in LOSSY)
     it = card(name, scale=factor(reader.info, wanted))
     size, sar = picture_size(reader.info, wanted, it.scale)
     encoding, streams = encode_plan(reader, fmt, target, size, sar, wanted)

@@ -13,6 +13,7 @@ from misr.nets import NETS
 
 KERNELS = ("nearest", "bilinear", "bicubic", "lanczos")  # models without weights, any scale
 BEST = {2: "fast-x2", 4: "fast-x4"}  # what -s alone means
+ROBUST = {2: "fast-robust-x2"}  # and of a compressed source, by scale
 HERE = Path(__file__).parent
 
 
@@ -56,12 +57,14 @@ def card(name_or_path: str | Path, *, scale: float | None = None) -> ModelCard:
     return ModelCard.read(find(name) / "card.json")
 
 
-def choose(scale: float | None) -> str:
-    """The best shipped model for a scale; the smallest one that reaches it, when none is made for it."""
-    if scale is None:
-        return BEST[2]
-    fitting = [s for s in BEST if s >= scale]
-    return BEST[min(fitting)] if fitting else BEST[max(BEST)]
+def choose(scale: float | None, *, compressed: bool = False) -> str:
+    """The best shipped model for a scale; the smallest one that reaches it, when none is made for it.
+
+    Of a compressed source (H.264 and its like) the robust variant makes more, where there is one: see models/README.md.
+    """
+    fitting = [s for s in BEST if s >= (scale or 2)]
+    made_for = min(fitting) if fitting else max(BEST)
+    return ROBUST.get(made_for, BEST[made_for]) if compressed else BEST[made_for]
 
 
 def build(name_or_path: str | Path, *, scale: float | None = None) -> tuple[nn.Module, ModelCard]:

@@ -115,6 +115,8 @@ def default_codec(container: str, source: ClipInfo, color: Color) -> str:
     if container == "nut":
         return "rawvideo"
     if container == "avi":  # it has no order but decoding order, which H.264 readers stumble over
+        if source.codec == "mjpeg":
+            return "mjpeg"
         return "mpeg4" if color.depth == 8 and color.model != "rgb" and color.subsampling == (2, 2) else "ffv1"
     if color.depth > 12 and container in ("matroska", "nut", "avi"):
         return "ffv1"

@@ -36,7 +36,6 @@ STANDARD_TAGS = {
     "lyrics",
     "encoder",
     "language",
-    "location",
     "timecode",
 }
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
