@@ -147,3 +147,9 @@ def test_a_card_is_read_as_it_was_written(name, tmp_path):
     it = replace(card(name), note="naïve × 2")
     it.write(tmp_path / "card.json")
     assert ModelCard.read(tmp_path / "card.json") == it
+
+
+def test_a_compressed_source_gets_the_robust_variant_where_there_is_one():
+    assert choose(2, compressed=True) == "fast-robust-x2" != choose(2)
+    assert choose(4, compressed=True) == choose(4)
+    assert choose(None, compressed=True) == choose(2, compressed=True)
