@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 # Net, decoder and encoder share the cores. OpenMP threads that spin while they wait starve the other two: 4 frames per second
 # instead of 24 beside one busy core (measured). Read by OpenMP when torch is first imported; a value of the user's wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a short spin first: 20 % more from the net alone, nothing lost beside an encoder
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a short spin first: 20 % more from the net alone
 
 if TYPE_CHECKING:
     from misr.card import ModelCard
