@@ -80,6 +80,7 @@ def defaults() -> Iterator[tuple[str, str]]:
     model = card(name)
     yield "models", str(shelf())
     yield "default model", f"{name} on {device} in {pick_precision('auto', model, device)}"
+    yield "for compressed clips", choose(None, compressed=True)
     for suffix, container in CONTAINERS:
         plain, deep = usual_encoder(container), usual_encoder(container, 10)
         yield f"default for .{suffix}", plain if plain == deep else f"{plain}, 10 bit {deep}"
