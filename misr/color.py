@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from misr.errors import InputError
-from misr.frame import BOTTOM, BOTTOMLEFT, CENTER, FULL, LEFT, TOP, TOPLEFT, UNSPECIFIED, Color, Frame
+from misr.frame import BOTTOM, BOTTOMLEFT, FULL, LEFT, TOP, TOPLEFT, UNSPECIFIED, Color, Frame
 from misr.resample import phases, resample
 
 KR_KB = {  # luma weights of R and B by H.273 matrix
@@ -286,20 +286,3 @@ def rgb_planes(frame: Frame, rgb: Tensor, out: Color, scale: tuple[float, float]
         colour = torch.cat([(b - y) / (2 * (1 - kb)), (r - y) / (2 * (1 - kr))])
         planes += store(resample_chroma(colour, (h, w), (1.0, 1.0), dense, out) * span + middle, out).split(1)
     return (*planes, *alpha)
-
-
-__all__ = [
-    "CENTER",
-    "chroma_size",
-    "luma_view",
-    "on_host",
-    "picture_planes",
-    "rgb_planes",
-    "rgb_view",
-    "shuffle",
-    "store",
-    "unit",
-    "view",
-    "weights",
-    "wrap_planes",
-]

@@ -13,9 +13,9 @@ import av
 
 from misr.errors import MisrError, OutputError
 from misr.io.encoder import Encoding, configure
-from misr.io.opening import main_video, open_input, rational, reason
+from misr.io.opening import open_input, rational, reason
 from misr.io.reader import ClipInfo
-from misr.io.streams import ATTACHES, KEEPS_ROTATION, StreamPlan, codec_name, kept_tags
+from misr.io.streams import KEEPS_ROTATION, StreamPlan, codec_name, kept_tags
 
 STANDARD_TAGS = {
     "title",
@@ -385,6 +385,3 @@ def muxer_options(fmt: str, source: av.container.InputContainer | None, encoding
     elif fmt == "apng":
         options = {"plays": "0"}
     return options
-
-
-__all__ = ["ATTACHES", "Output", "Span", "main_video", "other_packets"]
