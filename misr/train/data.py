@@ -4,7 +4,7 @@ A pair keeps its sharp side as cells: (h/r, w/r, r*r) uint8, channel r * dy + dx
 shuffle (r = scale * cell), so that a crop is one slice and the loss needs no shuffle.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ CLEAN = {  # factor at which a training clip shows no codec; clips not named are
     "sav_": 0.5, "bbb_1080p60_butterfly": 0.5, "ax_arch": 0.5, "ax_roof_": 0.5, "ax_portrait": 0.5, "ud_highway": 0.5,
     "mdn_flower": 0.5, "mb_screen_editor": 0.5, "ax_wall_4k60": 1 / 3,
 }
+HELD_OUT = ("bbb_360p24_part2", "sav_02_cups", "ud_highway")  # clips of three sources, for validation alone
 
 
 def lumas(path: Path, *, every: int = 1) -> Iterator[Plane]:
@@ -53,6 +54,16 @@ def scaled(plane: Plane, factor: float) -> Plane:
 
 def pack(photos: Path, clips: Path | None, out: Path, *, hold_out: int = 12, every: int = 40) -> None:
     """Decode the training material into one npz of planes; each `hold_out`-th photo goes to the validation side."""
+    train, valid = stills(photos, hold_out=hold_out)
+    for path in sorted(clips.iterdir()) if clips else ():
+        factor = clean(path)
+        if factor:
+            train += [scaled(plane, factor) for plane in lumas(path, every=every)]
+    save(out, train, valid)
+
+
+def stills(photos: Path, *, hold_out: int = 12) -> tuple[list[Plane], list[Plane]]:
+    """Training planes, every photo at 3 scales, and validation planes, the middles of each `hold_out`-th, halved."""
     train, valid = [], []
     for n, path in enumerate(sorted(photos.glob("*.avif"))):
         plane = next(lumas(path))
@@ -62,28 +73,118 @@ def pack(photos: Path, clips: Path | None, out: Path, *, hold_out: int = 12, eve
             valid.append(small[max(0, h // 2 - 256):h // 2 + 256, max(0, w // 2 - 256):w // 2 + 256])
         else:
             train += [scaled(plane, f) for f in (1.0, 0.7, 0.5)]
-    for path in sorted(clips.iterdir()) if clips else ():
-        factor = next((f for name, f in CLEAN.items() if path.name.startswith(name)), None)
-        if factor:
-            train += [scaled(plane, factor) for plane in lumas(path, every=every)]
-    save(out, train, valid)
+    return train, valid
 
 
-def save(out: Path, train: list[Plane], valid: list[Plane]) -> None:
-    """Planes of both sides as flat bytes and shapes."""
+def clean(path: Path) -> float | None:
+    """The factor at which a training clip shows no codec; None for one to leave out."""
+    return next((f for name, f in CLEAN.items() if path.name.startswith(name)), None)
+
+
+def save(out: Path, train: list[Plane], valid: list[Plane], clips: Sequence[Plane] = (),
+         valid_clips: Sequence[Plane] = ()) -> None:
+    """Planes of both sides, and stacks of both sides if there are any, as flat bytes and shapes."""
     planes = [p for p in train + valid if min(p.shape) >= 256]
     n_valid = sum(min(p.shape) >= 256 for p in valid)
-    shapes = np.array([p.shape for p in planes])
-    np.savez(out, pixels=np.concatenate([p.ravel() for p in planes]), shapes=shapes, n_valid=n_valid)
+    parts = {"pixels": flat(planes), "shapes": shapes(planes), "n_valid": np.array(n_valid)}
+    if clips:
+        both = [*clips, *valid_clips]
+        parts |= {"clip_pixels": flat(both), "clip_shapes": shapes(both), "n_valid_clips": np.array(len(valid_clips))}
+    np.savez(out, **parts)  # type: ignore[arg-type]
+
+
+def flat(arrays: Sequence[Plane]) -> Plane:
+    """All pixels in one line."""
+    return np.concatenate([a.ravel() for a in arrays])
+
+
+def shapes(arrays: Sequence[Plane]) -> np.ndarray[Any, Any]:
+    """Their shapes (n, dimensions)."""
+    return np.array([a.shape for a in arrays])
+
+
+def cut(pixels: Plane, shapes: np.ndarray[Any, Any]) -> list[Plane]:
+    """Arrays of these shapes from one line of pixels."""
+    ends = np.cumsum(shapes.prod(1))
+    return [pixels[end - shape.prod():end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
 
 
 def load(path: Path) -> tuple[list[Plane], list[Plane]]:
     """Training planes and validation planes of a pack."""
     with np.load(path) as it:
-        pixels, shapes, n_valid = it["pixels"], it["shapes"], int(it["n_valid"])
-    ends = np.cumsum(shapes.prod(1))
-    planes = [pixels[e - h * w:e].reshape(h, w) for e, (h, w) in zip(ends, shapes, strict=True)]
+        planes, n_valid = cut(it["pixels"], it["shapes"]), int(it["n_valid"])
     return planes[:-n_valid], planes[-n_valid:]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What windows are made from: planes (h, w) and stacks of consecutive frames (T, h, w), uint8 luma 16-235."""
+
+    stills: list[Plane]
+    valid_stills: list[Plane]
+    clips: list[Plane]
+    valid_clips: list[Plane]
+
+
+def pack_scenes(root: Path, out: Path, *, frames: int = 20, apart: int = 64) -> None:
+    """Decode root/photo and root/video into one npz of stills and stacks, which load() reads too, as stills alone."""
+    train, valid = stills(root / "photo")
+    clips, valid_clips = clip_stacks(root / "video", frames=frames, apart=apart)
+    save(out, train, valid, clips, valid_clips)
+
+
+def load_scenes(path: Path) -> Material:
+    """Stills and stacks of a pack made by pack_scenes()."""
+    with np.load(path) as it:
+        stacks = cut(it["clip_pixels"], it["clip_shapes"])
+        n_valid = int(it["n_valid_clips"])
+    return Material(*load(path), stacks[:-n_valid], stacks[-n_valid:])
+
+
+def clip_stacks(folder: Path, *, frames: int = 20, apart: int = 64, side: int = 640) -> tuple[list[Plane], list[Plane]]:
+    """Stacks (frames, h, w) of the training clips, and one of the middle of each clip of HELD_OUT.
+
+    Clips are shrunk to where they are clean; a stack begins every `apart` frames and shows at most side x side pixels,
+    those that move and vary most.
+    """
+    train, valid = [], []
+    for path in sorted(folder.iterdir()):
+        factor = clean(path)
+        if factor:
+            made = list(stacks(path, factor, frames=frames, apart=apart, side=side))
+            if path.name.startswith(HELD_OUT):
+                valid.append(made[len(made) // 2])
+            else:
+                train += made
+    return train, valid
+
+
+def stacks(path: Path, factor: float, *, frames: int, apart: int, side: int) -> Iterator[Plane]:
+    """Runs of consecutive frames of one clip, every `apart` frames; a shorter one only from a shorter clip."""
+    kept: list[Plane] = []
+    begun = 0
+    for n, plane in enumerate(lumas(path)):
+        if n % apart < frames:
+            kept.append(scaled(plane, factor))
+        if len(kept) == frames:
+            yield busiest(np.stack(kept), side)
+            kept, begun = [], begun + 1
+    if not begun:
+        yield busiest(np.stack(kept), side)
+
+
+def busiest(stack: Plane, side: int) -> Plane:
+    """The part (T, <= side, <= side) of a stack that moves and varies most."""
+    _, h, w = stack.shape
+    half = (stack[0].astype(np.float32), stack[len(stack) // 2].astype(np.float32))
+    change = np.abs(half[1] - half[0]) + 0.5 * np.abs(np.gradient(half[0])).sum(0)
+    total = np.pad(change.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    high, wide = min(side, h), min(side, w)
+    ys, xs = np.arange(0, h - high + 1, 8), np.arange(0, w - wide + 1, 8)
+    score = total[np.ix_(ys + high, xs + wide)] - total[np.ix_(ys, xs + wide)] - total[np.ix_(ys + high, xs)]
+    row, column = np.unravel_index((score + total[np.ix_(ys, xs)]).argmax(), score.shape)
+    y, x = ys[row], xs[column]
+    return np.ascontiguousarray(stack[:, y:y + high, x:x + wide])
 
 
 @dataclass(frozen=True, slots=True)
