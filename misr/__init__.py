@@ -21,6 +21,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a short spin first: 20 % more
 if TYPE_CHECKING:
     from misr.card import ModelCard
     from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError
+    from misr.evaluation import Measure, Report, evaluate, evaluate_models
     from misr.frame import Color, Frame
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
@@ -41,6 +42,10 @@ CONTENTS = {
     "ModelCard": ("misr.card", "ModelCard"),
     "Window": ("misr.window", "Window"),
     "Sliding": ("misr.window", "Sliding"),
+    "evaluate": ("misr.evaluation", "evaluate"),
+    "evaluate_models": ("misr.evaluation", "evaluate_models"),
+    "Measure": ("misr.evaluation", "Measure"),
+    "Report": ("misr.evaluation", "Report"),
     "MisrError": ("misr.errors", "MisrError"),
     "InputError": ("misr.errors", "InputError"),
     "DecodeError": ("misr.errors", "DecodeError"),
@@ -52,10 +57,12 @@ __all__ = [
     "DecodeError",
     "Frame",
     "InputError",
+    "Measure",
     "MisrError",
     "ModelCard",
     "ModelError",
     "OutputError",
+    "Report",
     "Result",
     "Session",
     "Settings",
@@ -63,6 +70,8 @@ __all__ = [
     "Upscaler",
     "Window",
     "__version__",
+    "evaluate",
+    "evaluate_models",
     "load",
     "open",
     "upscale",

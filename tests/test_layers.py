@@ -24,7 +24,7 @@ LAYERS = [  # rooms of one row do not see each other
     {"upscaler", "journal"},
     {"pipeline"},
     {"plan"},
-    {"fuse", "evaluate", "report", "train", "bench"},
+    {"fuse", "evaluation", "report", "train", "bench"},
     {"cli"},
 ]
 PLACE = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
@@ -129,7 +129,7 @@ def test_the_readme_draws_the_same_direction():
         ("misr.io.reader", "from ..upscaler import Upscaler"),
         ("misr.io.reader", "from misr.pipeline import prefetch"),
         ("misr.plan", "if TYPE_CHECKING:\n    from misr.cli.upscale import upscale"),
-        ("misr.fuse", "import misr.evaluate"),
+        ("misr.fuse", "import misr.evaluation"),
         ("misr.color", "import misr"),
         ("misr.color", "import misr.unheard_of"),
         ("misr.nets.fast", "import numpy as np"),
@@ -138,8 +138,8 @@ def test_the_readme_draws_the_same_direction():
         ("misr.upscaler", "import av"),
         ("misr.pipeline", "def f():\n    from av.video import frame"),
         ("misr.fuse", "import rasterio.warp"),
-        ("misr.evaluate", "import cv2\nx = cv2.imread('a.png')"),
-        ("misr.evaluate", "from cv2 import VideoCapture"),
+        ("misr.evaluation", "import cv2\nx = cv2.imread('a.png')"),
+        ("misr.evaluation", "from cv2 import VideoCapture"),
     ],
 )
 def test_a_wrong_import_is_seen(module, source):

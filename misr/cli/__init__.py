@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, doctor, models, upscale
+from misr.cli import bench, doctor, eval, models, upscale
 
 app = typer.Typer(
     name="misr",
@@ -24,6 +24,7 @@ for name, command in (
     ("models", models.models),
     ("doctor", doctor.doctor),
     ("bench", bench.bench),
+    ("eval", eval.evaluate),
 ):
     app.command(name)(command)
 INTERRUPTED = 130  # 128 + SIGINT, as shells count

@@ -1,0 +1,112 @@
+"""`misr eval`: how close results are to references, or how close models come."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from misr.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from misr.evaluation.settings import Planes
+    from misr.evaluation.trial import Protocol
+    from misr.upscaler import Precision
+
+Text = str | None
+
+
+def evaluate(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RESULT... REFERENCE",
+            help="Clips, pictures, %05d.png, or folders of like-named ones. With --model: REFERENCE...",
+        ),
+    ],
+    models: Annotated[
+        Text, typer.Option("-m", "--model", help="Measure these models, NAME[,NAME...], on LR made of the references.")
+    ] = None,
+    protocol: Annotated[
+        Text, typer.Option("--protocol", help="How LR is made: bi (antialiased bicubic, default), bd (Gaussian 1.6).")
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option("-s", "--scale", help="Sides are cropped to multiples of it; with --model, its scale.")
+    ] = None,
+    border: Annotated[
+        int | None, typer.Option("--border", help="Pixels left out at each side; the scale by default, 0 without one.")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Of psnr,ssim,ms-ssim,vif,ifc,warp,flicker; or all.")
+    ] = "psnr,ssim",
+    color: Annotated[
+        str, typer.Option("--color", help="y: BT.601 luma, as papers; rgb; plane: the first plane as stored.")
+    ] = "y",
+    sequence: Annotated[bool, typer.Option("--sequence", help="A folder of pictures is one clip.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write every frame's numbers here.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="The same as JSON.")] = None,
+    device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
+    batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    """Measure RESULT against REFERENCE, or models on REFERENCE shrunk as papers do; a table, and CSV and JSON.
+
+    PSNR is in dB; means are over clips, of the means over their frames.
+    """
+    from misr.cli.progress import Meter
+    from misr.cli.upscale import one_of
+    from misr.evaluation import METRICS, Measure, evaluate_models
+    from misr.evaluation import evaluate as compare
+
+    one_of("--precision", precision, "auto", "fp32", "bf16", "fp16")
+    one_of("--color", color, "y", "rgb", "plane")
+    one_of("--protocol", protocol or "bi", "bi", "bd")
+    wanted = tuple(METRICS) if metrics == "all" else tuple(dict.fromkeys(metrics.replace(" ", "").split(",")))
+    how = Measure(metrics=wanted, color=cast("Planes", color), border_px=border, scale=scale)
+    names = models.replace(" ", "").split(",") if models else []
+    check(paths, names, [t for t in (csv, json) if t], only_models=bool(protocol or device or batch))
+    with Meter("bar", 0) as meter:
+        if names:
+            report = evaluate_models(
+                names,
+                paths,
+                how,
+                protocol=cast("Protocol", protocol or "bi"),
+                device=device,
+                precision=cast("Precision", precision),
+                batch=batch,
+                sequence=sequence,
+                progress=meter.update,
+            )
+        else:
+            report = compare(paths[:-1], paths[-1], how, sequence=sequence, progress=meter.update)
+    print(report.table(), end="")
+    for target, text in ((csv, report.csv), (json, report.json)):
+        if target:
+            write(target, text())
+
+
+def check(paths: list[str], models: list[str], targets: list[Path], *, only_models: bool) -> None:
+    """Refuse what cannot be meant, before anything is measured."""
+    if not models and len(paths) < 2:
+        raise InputError("a result and a reference are needed: misr eval RESULT REFERENCE, or --model NAME REFERENCE")
+    if not models and only_models:
+        raise InputError("--protocol, --device and --batch are about models; name one with --model")
+    for target in targets:
+        if not target.parent.is_dir() or target.is_dir():
+            raise OutputError(f"{target}: not a place for a file; name one in a folder that exists")
+
+
+def write(target: Path, text: str) -> None:
+    """A file, under its name only when it is whole."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, target)
+    except OSError as e:
+        raise OutputError(f"{target}: cannot be written ({e.strerror}); choose another place") from None
+    finally:
+        part.unlink(missing_ok=True)
