@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 
@@ -121,9 +122,11 @@ def render(stills: Sequence[Tensor], poses: Tensor, side: int) -> Tensor:
     planes = torch.stack(list(stills))
     c, h, w = planes.shape
     at = torch.arange(side, device=planes.device, dtype=torch.float32) - (side - 1) / 2
-    poses = poses.to(planes.device)[:, :, :, None, None]
-    x, y, z = (poses[:, i, 0] * at + poses[:, i, 1] * at[:, None] + poses[:, i, 2] for i in range(3))
-    grid = torch.stack([x / z * (2 / max(1, w - 1)) - 1, y / z * (2 / max(1, h - 1)) - 1], -1)
+    to_grid = torch.tensor([[2 / max(1, w - 1), 0, -1], [0, 2 / max(1, h - 1), -1], [0, 0, 1]])
+    poses = (to_grid @ poses).to(planes.device)
+    across, down = poses[:, :, 0, None] * at, poses[:, :, 1, None] * at + poses[:, :, 2, None]
+    seen = across[:, :, None] + down[..., None]  # (t, 3, side, side)
+    grid = rearrange(seen[:, :2] / seen[:, 2:], "t xy h w -> t h w xy")
     return F.grid_sample(
         planes.expand(len(grid), c, h, w), grid, mode="bicubic", padding_mode="reflection", align_corners=True
     )

@@ -69,15 +69,14 @@ class Scenes:
     def batch(self, n: int, t: int) -> Batch:
         """The next n windows of t frames."""
         views, sharp = zip(*(self.window(t) for _ in range(n)), strict=True)
-        return Batch(torch.stack(views), torch.stack(sharp))
+        return Batch(*(torch.stack(side)[:, :, None].float().div_(255) for side in (views, sharp)))
 
     def window(self, t: int) -> tuple[Tensor, Tensor]:
-        """Views (t, 1, crop, crop) and sharp frames of one window, in [0, 1]."""
+        """Views (t, crop, crop) and sharp frames of one window, code values, uint8."""
         wide = turned(self.dice, codes(self.scene(t)))
-        m = self.margin
-        views = degraded(wide, self.scale, self.degradation, self.dice)[:, m // self.scale : -m // self.scale]
-        views = views[:, :, m // self.scale : -m // self.scale]
-        return views[:, None].contiguous() / 255, wide[:, None, m:-m, m:-m].contiguous() / 255
+        views = degraded(wide, self.scale, self.degradation, self.dice)
+        m, n = self.margin, self.margin // self.scale
+        return views[:, n:-n, n:-n], wide[:, m:-m, m:-m]
 
     def scene(self, t: int) -> Tensor:
         """Frames (t, side, side), code values, of one shot or, after a cut, of two."""
@@ -169,8 +168,8 @@ def fitted(way: Path, side: int, h: int, w: int) -> Tensor:
 
 
 def codes(frames: Tensor) -> Tensor:
-    """Frames as whole code values 0 to 255, still floats; halves away from zero, as MATLAB's uint8()."""
-    return (frames + 0.5).floor().clamp(0, 255)
+    """Floats in code values as uint8, halves away from zero, as MATLAB's uint8()."""
+    return (frames + 0.5).clamp_(0, 255).to(torch.uint8)
 
 
 def turned(dice: Dice, frames: Tensor) -> Tensor:
@@ -182,7 +181,7 @@ def turned(dice: Dice, frames: Tensor) -> Tensor:
 
 
 def degraded(sharp: Tensor, scale: int, how: Degradation, dice: Dice) -> Tensor:
-    """LR views (t, h / scale, w / scale) of frames (t, h, w), whole code values; one kernel for all of them.
+    """LR views (t, h / scale, w / scale) of frames (t, h, w), both uint8; one kernel for all of them.
 
     bi: antialiased bicubic. bd: Gaussian of 1.6 sharp pixels, then every scale-th, on the area-aligned grid. mixed: a
     kernel a camera may have (see degrade.blurred), and in half of the windows white noise of up to 6 code values.
@@ -192,6 +191,7 @@ def degraded(sharp: Tensor, scale: int, how: Degradation, dice: Dice) -> Tensor:
         u = dice.uniform(0, 1)
         kind = "bi" if u < 0.35 else "round" if u < 0.75 else "area" if u < 0.9 else "long"
     t, h, w = sharp.shape
+    sharp = sharp.float()
     if kind == "bi":
         views = resample(sharp, (h // scale, w // scale), edges="symmetric")
     else:
