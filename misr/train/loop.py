@@ -1,6 +1,7 @@
-"""The loop that makes `fast` models: SOAP, warm-up and cosine, an average of the weights, resumable.
+"""The loop that makes models: SOAP, warm-up and cosine, an average of the weights, a checkpoint to go on from.
 
 Smooth L1 first, squares for the last part (PSNR is the target); convolutions in bf16; weights, base and loss in fp32.
+A run is as long as its recipe says, in steps or in minutes of work; a resumed run goes on with the same data, exactly.
 """
 
 import copy
@@ -13,28 +14,40 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from misr.nets.fast import Fast
-from misr.train.data import Sampler
+from misr.errors import InputError
+from misr.train import ranks
 from misr.train.soap import Soap
 
+Loss = Literal["smooth-l1", "charbonnier", "l2"]
 BETA = 1 / 255  # smooth L1 is quadratic below one code value
+STEEPEST = 10.0  # times the usual length at which a gradient is cut
+
+
+class Source(Protocol):
+    """Where batches come from: draw() the next, and the state that makes a resumed run draw the same ones."""
+
+    def draw(self) -> Any:
+        """The next batch."""
+
+    def state(self) -> Any:
+        """What restore() needs."""
+
+    def restore(self, state: Any) -> None:
+        """Go on where state() was taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides the weights, besides the pixels."""
+    """What decides how weights are found. Its length is `steps`, or `minutes` of work where steps is 0."""
 
-    scale: int = 4
-    width: int = 16
-    depth: int = 6
-    cell: int = 1
-    iterations: int = 100_000
-    batch: int = 16
-    crop: int = 48  # cells
+    steps: int = 0
+    minutes: float = 0
     rate: float = 3e-3
     rate_end: float = 3e-6
     warm_up: int = 300
@@ -52,33 +65,34 @@ def keep_pages() -> None:
         libc.mallopt(-1, 512 << 20)  # M_TRIM_THRESHOLD
 
 
-def rate(recipe: Recipe, step: int) -> float:
-    """The learning rate at a step: linear warm-up, then half a cosine."""
-    if step < recipe.warm_up:
-        return recipe.rate * (step + 1) / recipe.warm_up
-    done = (step - recipe.warm_up) / max(1, recipe.iterations - recipe.warm_up)
-    return recipe.rate_end + (recipe.rate - recipe.rate_end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+def rate(recipe: Recipe, step: int, done: float) -> float:
+    """The learning rate at a step, with `done` of 1 of the run behind it: linear warm-up, then half a cosine."""
+    cosine = recipe.rate_end + (recipe.rate - recipe.rate_end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    return cosine * min(1.0, (step + 1) / recipe.warm_up)
 
 
-def autocast(recipe: Recipe) -> "torch.autocast | nullcontext[None]":
-    """bf16 convolutions, if the recipe wants them."""
-    return torch.autocast("cpu", torch.bfloat16) if recipe.bf16 else nullcontext()
+def distance(made: Tensor, wanted: Tensor, *, squares: bool, kind: Loss = "smooth-l1") -> Tensor:
+    """Mean smooth L1 (Girshick 2015), quadratic below one code value, or half the mean square over one code value.
 
-
-def pull(error: Tensor, *, squares: bool) -> Tensor:
-    """The gradient of a loss in the prediction: half the mean square over BETA, or mean smooth L1 (Girshick 2015)."""
-    return (error if squares else error.clamp(-BETA, BETA)) / (BETA * error.numel())
+    charbonnier is its smooth relative; l2 is squares all along.
+    """
+    made = made.float()
+    if squares or kind == "l2":
+        return F.mse_loss(made, wanted) / (2 * BETA)
+    if kind == "charbonnier":
+        return ((made - wanted).square() + BETA**2).sqrt().mean() - BETA
+    return F.smooth_l1_loss(made, wanted, beta=BETA)
 
 
 class Run:
-    """A training run in a folder: net, its average, optimiser, step; saved and resumed as one checkpoint."""
+    """A training run in a folder: net, its average, optimiser, step, seconds; saved and resumed as one checkpoint."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.folder, self.step = recipe, folder, 0
-        self.net = Fast(scale=recipe.scale, width=recipe.width, depth=recipe.depth, cell=recipe.cell)
+    def __init__(self, recipe: Recipe, net: nn.Module, folder: Path, *, device: str | torch.device = "cpu") -> None:
+        self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
+        self.net = net.to(self.device)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
-        self.optimiser = Soap(self.net.parameters(), lr=recipe.rate)
+        self.optimiser = Soap([p for p in self.net.parameters() if p.requires_grad], lr=recipe.rate)
+        self.step, self.seconds, self.usual, self.source_state = 0, 0.0, 0.0, None
         if self.path.exists():
             self.resume()
 
@@ -87,58 +101,111 @@ class Run:
         """The checkpoint's file."""
         return self.folder / "checkpoint.pt"
 
-    def save(self) -> None:
+    @property
+    def done(self) -> float:
+        """How much of the run is behind, 0 to 1."""
+        recipe = self.recipe
+        return min(1.0, self.step / recipe.steps if recipe.steps else self.seconds / (60 * recipe.minutes))
+
+    def save(self, source: Source | None = None) -> None:
         """Write the checkpoint; a crash in the middle leaves the former one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = {"step": self.step, "net": self.net.state_dict(), "average": self.average.state_dict(),
-                 "optimiser": self.optimiser.state_dict(), "recipe": asdict(self.recipe)}
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "usual": self.usual,
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "recipe": asdict(self.recipe),
+            "sources": ranks.gathered(source.state()) if source else None,
+        }
+        if not ranks.first():
+            return
         part = self.path.with_suffix(".part")
         torch.save(state, part)
         part.replace(self.path)
 
     def resume(self) -> None:
         """Take up the checkpoint."""
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, weights_only=True, map_location=self.device)
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+        self.step, self.seconds, self.usual = state["step"], state["seconds"], state["usual"]
+        sources = state["sources"] if "sources" in state else [state["source"]]
+        if sources and len(sources) != ranks.count():
+            raise InputError(f"{self.path}: begun with {len(sources)} processes; go on with as many, or --restart")
+        self.source_state = sources[ranks.mine()] if sources else None
 
-    def start(self, weights: dict[str, Tensor]) -> None:
-        """Begin from weights instead of chance."""
-        self.net.load_state_dict(weights)
-        self.average.load_state_dict(weights)
-
-    def update(self, soft: Tensor, cells: Tensor) -> Tensor:
-        """One step on one batch; its mean absolute error, before the step."""
-        recipe = self.recipe
+    def update(self, loss: Callable[[nn.Module, bool], Tensor]) -> Tensor:
+        """One step down loss(net, squares); its value before the step. A gradient that is not finite moves nothing."""
+        recipe, began = self.recipe, time.monotonic()
         for group in self.optimiser.param_groups:
-            group["lr"] = rate(recipe, self.step)
-        with autocast(recipe):
-            detail = self.net.detail(soft)
-        error = detail.detach().float().add_(self.net.base(soft)).sub_(cells)
-        squares = self.step >= recipe.iterations * (1 - recipe.squares)
+            group["lr"] = rate(recipe, self.step, self.done)
+        context = torch.autocast(self.device.type, torch.bfloat16) if recipe.bf16 else nullcontext()
         self.optimiser.zero_grad(set_to_none=True)
-        detail.backward(pull(error, squares=squares).to(detail.dtype))
-        self.optimiser.step()
+        with context:
+            value = loss(self.net, self.done >= 1 - recipe.squares)
+        value.backward()
+        ranks.average([p.grad for p in self.net.parameters() if p.grad is not None])
+        if self._tame():
+            self.optimiser.step()
         keep = min(recipe.average, (self.step + 1) / (self.step + 10))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
         self.step += 1
-        return error.abs().mean()
+        self.seconds += time.monotonic() - began
+        return value.detach()
+
+    def _tame(self) -> bool:
+        """Shorten a gradient far longer than usual; False for one that is not finite."""
+        found = [p.grad for p in self.net.parameters() if p.grad is not None]
+        length = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found))))
+        if not math.isfinite(length):
+            return False
+        most = STEEPEST * self.usual if self.usual else length
+        if length > most:
+            torch._foreach_mul_(found, most / length)
+        self.usual += (min(length, most) - self.usual) * (0.02 if self.usual else 1)
+        return True
 
 
-def train(run: Run, sampler: Sampler, check: Callable[[nn.Module], float], *, every: int = 2000) -> nn.Module:
-    """Run to the recipe's last iteration, logging check(net) (dB) to log.jsonl; the averaged net."""
+def train(
+    run: Run,
+    source: Source,
+    loss: Callable[[nn.Module, Any, bool], Tensor],
+    check: Callable[[nn.Module], float],
+    *,
+    every: int = 500,
+    tell: Callable[[dict[str, float]], None] = lambda line: None,
+    stepped: Callable[[Run], None] = lambda run: None,
+) -> nn.Module:
+    """Run to the recipe's end; each `every` steps a checkpoint and a line of log.jsonl with check(average) in dB.
+
+    stepped(run) is called after every step, tell(line) after every line. Of several processes the first checks and writes.
+    """
     run.folder.mkdir(parents=True, exist_ok=True)
-    sampler.rng = type(sampler.rng)(type(sampler.rng.bit_generator)(run.recipe.seed + run.step))
-    began, losses = time.monotonic(), []
-    while run.step < run.recipe.iterations:
-        losses.append(run.update(*sampler.batch(run.recipe.batch)))
-        if run.step % every == 0 or run.step == run.recipe.iterations:
-            run.save()
-            line = {"step": run.step, "loss": float(torch.stack(losses).mean()), "valid_db": check(run.average),
-                    "seconds": round(time.monotonic() - began)}
-            with (run.folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
+    if run.source_state is not None:
+        source.restore(run.source_state)
+    losses: list[Tensor] = []
+    while run.done < 1:
+        began = time.monotonic()
+        batch = source.draw()
+        waited = time.monotonic() - began
+        losses.append(run.update(lambda net, squares, batch=batch: loss(net, batch, squares)))  # type: ignore[misc]
+        run.seconds = ranks.agreed(run.seconds + waited)  # all must see the same end and the same rate
+        stepped(run)
+        if run.step % every == 0 or run.done >= 1:
+            run.save(source)
+            if ranks.first():
+                tell(report(run, float(torch.stack(losses).mean()), check))
             losses = []
     return run.average
+
+
+def report(run: Run, loss: float, check: Callable[[nn.Module], float]) -> dict[str, float]:
+    """A line of log.jsonl, written."""
+    line = {"step": run.step, "loss": loss, "valid_db": check(run.average), "seconds": round(run.seconds)}
+    with (run.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    return line

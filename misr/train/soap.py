@@ -50,7 +50,9 @@ def begin(gradient: Tensor, matrix: bool) -> dict[str, Any]:
     state = {"step": 0, "mean": torch.zeros_like(gradient), "square": torch.zeros_like(gradient)}
     for side, covariance in (("l", gradient @ gradient.T), ("r", gradient.T @ gradient)) if matrix else ():
         state["covariance_" + side] = covariance
-        state["basis_" + side] = torch.linalg.eigh(covariance + 1e-12 * torch.eye(len(covariance)))[1]
+        state["basis_" + side] = torch.linalg.eigh(
+            covariance + 1e-12 * torch.eye(len(covariance), device=covariance.device)
+        )[1]
     return state
 
 
