@@ -11,11 +11,13 @@ whose valid is 0. `net.halo` is how many LR pixels around a pixel can change its
 from torch import nn
 
 from misr.nets.fast import Fast
+from misr.nets.gru import Gru
 from misr.nets.interpolate import Interpolate
 
 NETS: dict[str, type[nn.Module]] = {
     "interpolate": Interpolate,
     "fast": Fast,
+    "gru": Gru,
 }
 
-__all__ = ["NETS", "Fast", "Interpolate"]
+__all__ = ["NETS", "Fast", "Gru", "Interpolate"]

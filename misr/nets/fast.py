@@ -38,7 +38,7 @@ class Fast(nn.Module):
 
     def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """Sharp centres before the shuffle, float32 (b, n, (cell*s)^2, h/cell, w/cell); h, w multiples of the cell."""
-        x = rearrange(views[:, centres.start:centres.stop], "b n 1 h w -> (b n) 1 h w")
+        x = rearrange(views[:, centres.start : centres.stop], "b n 1 h w -> (b n) 1 h w")
         return rearrange(self.base(x).add_(self.detail(x)), "(b n) p h w -> b n p h w", b=views.shape[0])
 
     def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:

@@ -1,0 +1,142 @@
+"""ConvGRU fusion of the views of a window, past to present, with its last result fed back on the HR grid.
+
+A convolutional GRU (Ballas et al., ICLR 2016) whose state is warped along the motion (Sajjadi et al., CVPR 2018, feed back
+the last HR estimate in the same way). The last picture, warped at HR and less the bicubic base of the present view, keeps the
+sub-pixel detail that a warped LR state smears.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from misr.nets.motion import Motion, inside, warp, warp_cells
+from misr.resample import phases
+
+
+class Memory(NamedTuple):
+    """What the last valid view left: the view (b, 1, h, w), its picture (b, 1, s*h, s*w), the state (b, width, h, w).
+
+    there (b, 1, 1, 1) is 1 once there was such a view.
+    """
+
+    view: Tensor
+    picture: Tensor
+    state: Tensor
+    there: Tensor
+
+
+class Block(nn.Module):
+    """x + conv(relu(conv(x))), width to width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(width, width, 3, padding=1)
+        self.two = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.two(F.relu(self.one(x)))
+
+
+class Gru(nn.Module):
+    """Views (b, t, 1, h, w) of a window -> pictures of its centres; a view with valid = 0 changes nothing.
+
+    width, blocks    channels of the state, residual blocks of the candidate
+    motion           options of Motion
+    """
+
+    cell = 1
+
+    def __init__(
+        self, *, scale: int = 4, width: int = 16, blocks: int = 4, motion: dict[str, int] | None = None
+    ) -> None:
+        super().__init__()
+        self.scale, self.width = scale, width
+        self.fed = max(16, scale * scale)  # channels of the fed-back picture: fewer than 16 are no cheaper
+        self.motion = Motion(**(motion or {}))
+        self.encode = nn.Conv2d(1, width, 3, padding=1)
+        self.now = nn.Conv2d(width, 3 * width, 3, padding=1)
+        self.past = nn.Conv2d(self.fed + width, 3 * width, 3, padding=1, bias=False)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.decode = nn.Conv2d(width, scale * scale, 3, padding=1)
+        for parameter in self.decode.parameters():
+            nn.init.zeros_(parameter)
+
+    @property
+    def halo(self) -> int:
+        """LR pixels a tile carries around itself: the convolutions of a few steps, and the reach of the motion search."""
+        return 64
+
+    def aligned(self, view: Tensor, base: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """The memory brought onto the grid of `view`: what the last picture adds to the base (b, fed, h, w), the state."""
+        flow = self.flow(view, memory.view)
+        seen = inside(flow) * memory.there
+        state = warp(memory.state, flow) * seen
+        added = (warp_cells(memory.picture, flow, self.scale) - base) * seen
+        if added.shape[1] < self.fed:
+            added = F.pad(added, (0, 0, 0, 0, 0, self.fed - added.shape[1]))
+        return added, state
+
+    def flow(self, here: Tensor, there: Tensor) -> Tensor:
+        """Motion from the present view to the remembered one, (b, 2, h, w)."""
+        return self.motion(here, there)
+
+    def update(self, view: Tensor, added: Tensor | None, state: Tensor | None) -> Tensor:
+        """The new state of a view (b, 1, h, w): GRU with one fused convolution for both gates and the candidate."""
+        x = self.now(F.relu(self.encode(view)))
+        if added is None or state is None:
+            return self.blocks(F.relu(x[:, 2 * self.width :])) * x[:, : self.width].sigmoid()
+        state = state.to(x.dtype)
+        x = x + self.past(torch.cat([added.to(x.dtype), state], 1).to(memory_format=torch.channels_last))
+        fresh, keep = x[:, : 2 * self.width].sigmoid().chunk(2, 1)
+        candidate = self.blocks(F.relu(x[:, 2 * self.width :]) + keep * state)
+        return torch.lerp(state, candidate, fresh)
+
+    def step(self, view: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
+        """One view (b, 1, h, w): its picture as phases (b, s*s, h, w), float32, and the new state."""
+        base = phases(view.float(), self.scale)
+        added, state = self.aligned(view, base, memory) if memory else (None, None)
+        state = self.update(view, added, state)
+        return base + self.decode(state), state
+
+    def remember(
+        self, view: Tensor, picture: Tensor, state: Tensor, valid: Tensor | None, old: Memory | None
+    ) -> Memory:
+        """The memory after a view; where the whole view is not valid (b, 1, 1, 1), the old one."""
+        there = view.new_ones(view.shape[0], 1, 1, 1)
+        new = Memory(view, picture, state, there)
+        if valid is None:
+            return new
+        if old is None:
+            old = Memory(*(torch.zeros_like(x) for x in new))
+        view, picture, state = (torch.where(valid > 0, a, b.to(a.dtype)) for a, b in zip(new[:3], old[:3], strict=True))
+        return Memory(view, picture, state, torch.maximum(valid, old.there))
+
+    def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
+        """Pictures of the centres before the shuffle, float32 (b, n, s*s, h, w), channels last."""
+        b, _, _, h, w = views.shape
+        made = views.new_empty(b, len(centres), h, w, self.scale**2, dtype=torch.float32)
+        whole = None if bool(valid.all()) else valid
+        for n, picture in enumerate(self.unroll(views, whole, centres)):
+            made[:, n] = rearrange(picture, "b p h w -> b h w p")
+        return rearrange(made, "b n h w p -> b n p h w")
+
+    def unroll(self, views: Tensor, valid: Tensor | None, centres: range) -> Iterator[Tensor]:
+        """The pictures that phases() stacks, one by one; valid None says that every view is real."""
+        memory = None
+        for n in range(centres.stop):
+            picture, state = self.step(views[:, n], memory)
+            if n >= centres.start:
+                yield picture
+            if n + 1 < centres.stop:
+                real = None if valid is None else valid[:, n].amax((-2, -1), keepdim=True)
+                memory = self.remember(views[:, n], F.pixel_shuffle(picture, self.scale), state, real, memory)
+
+    def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
+        """Pictures of the centres (b, n, 1, s*h, s*w)."""
+        b, *_ = views.shape
+        x = rearrange(self.phases(views, valid, centres), "b n p h w -> (b n) p h w")
+        return rearrange(F.pixel_shuffle(x, self.scale), "(b n) 1 h w -> b n 1 h w", b=b)
