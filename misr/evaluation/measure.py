@@ -11,23 +11,60 @@ from torch import Tensor
 from misr.color import rgb_view, unit
 from misr.errors import InputError
 from misr.evaluation.scores import Scores
-from misr.evaluation.settings import Measure
+from misr.evaluation.settings import METRICS, Measure
 from misr.frame import Color, Frame
-from misr.metrics import cropped, luma601, psnr_db, ssim, to_codes
+from misr.metrics import (
+    cropped,
+    flicker,
+    ifc,
+    luma601,
+    motion,
+    ms_ssim,
+    psnr_db,
+    ssim,
+    to_codes,
+    vif,
+    warp_error,
+)
+from misr.scene import is_cut
 
 PEAK = 255.0
-Spatial = Callable[[Tensor, Tensor], float]
-SPATIAL: dict[str, tuple[Spatial, int]] = {  # metric: function of (picture, truth), and the smallest side it takes
+Pair = tuple[Tensor, Tensor]  # result, reference
+SPATIAL: dict[
+    str, tuple[Callable[[Tensor, Tensor], float], int]
+] = {  # metric: its function, and the smallest side it takes
     "psnr": (lambda x, y: psnr_db(x, y, peak=PEAK), 1),
     "ssim": (lambda x, y: ssim(x, y, peak=PEAK), 11),
+    "ms-ssim": (lambda x, y: ms_ssim(x, y, peak=PEAK), 161),
+    "vif": (lambda x, y: vif(x, y, peak=PEAK), 41),
+    "ifc": (ifc, 80),
 }
+TEMPORAL = {"warp", "flicker"}
 
 
 def measured(pairs: Iterable[tuple[Frame, Frame]], how: Measure, item: str) -> Iterator[Scores]:
-    """The scores of each pair (result, reference) of a clip called `item`."""
+    """The scores of each pair (result, reference) of a clip called `item`; those of motion are None at its first and at cuts."""
+    before: tuple[Frame, Pair] | None = None
     for n, (sharp, truth) in enumerate(pairs):
-        x, y = comparable(sharp, truth, how, f"{item}: frame {n}")
-        yield {column: SPATIAL[column.removesuffix("_db").replace("_", "-")][0](x, y) for column in how.columns}
+        now = comparable(sharp, truth, how, f"{item}: frame {n}")
+        scores: Scores = {METRICS[m][0]: SPATIAL[m][0](*now) for m in how.metrics if m in SPATIAL}
+        if TEMPORAL & {*how.metrics}:
+            scores = steadiness(now, before[1] if before and not is_cut(before[0], truth) else None, how) | scores
+            before = truth, now
+        yield {column: scores[column] for column in how.columns}
+
+
+def steadiness(now: Pair, before: Pair | None, how: Measure) -> Scores:
+    """The scores that take two consecutive pairs."""
+    if before is None:
+        return dict.fromkeys(how.columns)
+    found: Scores = {}
+    if "warp" in how.metrics:
+        moved = motion(now[1], before[1])
+        found["warp"], found["warp_reference"] = (warp_error(a, b, moved) for a, b in zip(now, before, strict=True))
+    if "flicker" in how.metrics:
+        found["flicker"] = flicker((now[0], before[0]), (now[1], before[1]))
+    return found
 
 
 def comparable(sharp: Frame, truth: Frame, how: Measure, where: str) -> tuple[Tensor, Tensor]:
