@@ -108,6 +108,7 @@ class Job:
     encoding: Encoding
     streams: tuple[StreamPlan, ...]
     span: Span
+    why: str = ""  # the model is this one, where misr chose it
     identity: dict[str, Any] = field(default_factory=dict)  # everything that decides the pixels, for the journal
 
     @property

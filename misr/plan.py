@@ -11,9 +11,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from misr import __version__
 from misr.errors import InputError, OutputError
-from misr.frame import UNSPECIFIED, Color
 from misr.io.choice import encodes_odd, plan_encoding, squared
 from misr.io.encoder import Encoder, Encoding
 from misr.io.opening import open_input
@@ -31,8 +32,9 @@ from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
 from misr.journal import journal_path, signature
 from misr.pipeline import AnyReader, Job, Progress, run
+from misr.summary import outcome
 from misr.upscaler import Precision, Upscaler
-from misr.zoo import card, choose
+from misr.zoo import best_device, card, choose
 
 HEIGHTS = {
     "480p": 480,
@@ -147,7 +149,7 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
         span = replace(
             span, start=reader.info.start
         )  # it has no late start: the first frame is at zero, and the sound moves along
-    name = wanted.model or choose(factor(reader.info, wanted), compressed=reader.info.codec in LOSSY)
+    name, why = chosen(reader.info, wanted)
     it = card(name, scale=factor(reader.info, wanted))
     size, sar = picture_size(reader.info, wanted, it.scale)
     encoding, streams = encode_plan(reader, fmt, target, size, sar, wanted)
@@ -161,9 +163,24 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
         strength=wanted.strength,
     )
     job = Job(
-        source=source, target=target, fmt=fmt, info=reader.info, encoding=encoding, streams=tuple(streams), span=span
+        source=source,
+        target=target,
+        fmt=fmt,
+        info=reader.info,
+        encoding=encoding,
+        streams=tuple(streams),
+        span=span,
+        why=why,
     )
     return replace(job, identity=identity(job, up, wanted)), reader, up
+
+
+def chosen(info: ClipInfo, wanted: Settings) -> tuple[str, str]:
+    """The model's name, and why it is that one; no reason for what the user named."""
+    if wanted.model:
+        return wanted.model, ""
+    device = torch.device(wanted.device).type if wanted.device else best_device().type
+    return choose(factor(info, wanted), compressed=info.codec in LOSSY, moving=several(info), device=device)
 
 
 def span_of(wanted: Settings) -> Span:
@@ -369,55 +386,4 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
     }
 
 
-def outcome(job: Job, reader: AnyReader, up: Upscaler) -> tuple[str, ...]:
-    """What a user should know after the run."""
-    notes = (
-        [
-            f"{len(reader.damaged)} frames did not decode and repeat the one before them, "
-            f"the first at {float(reader.damaged[0]):.3f} s"
-        ]
-        if reader.damaged
-        else []
-    )
-    if up.reruns:
-        notes.append(f"{up.reruns} pictures came out broken in {up.precision} and were made again in fp32")
-    return tuple(notes)
-
-
-def tags(color: Color) -> str:
-    """The colour tags of a clip, for people who know H.273."""
-    return f"matrix {color.matrix}, range {color.range}, primaries {color.primaries}, transfer {color.transfer}"
-
-
-def describe(job: Job, up: Upscaler) -> list[str]:
-    """The plan in plain lines: picture, colour, streams kept, converted, dropped, model."""
-    i, e = job.info, job.encoding
-    lines = [
-        f"picture   {i.width}x{i.height} {i.codec} {i.pix_fmt} -> {e.width}x{e.height} {e.codec} {e.pix_fmt} in {job.fmt}",
-        f"model     {up.card.name}, x{up.card.scale:g}, on {up.device} in {up.precision}, strength {up.strength:g}, "
-        f"{'tiles of ' + str(up.tile) if up.tile else 'whole pictures'}, batch {up.batch}",
-        f"colour    {tags(i.color)} -> {tags(e.color)} (H.273; 2, and range 0, are untagged and stay so)",
-    ]
-    if i.hdr:
-        lines.append(f"hdr       {', '.join(k.lower().replace('_', ' ') for k, _ in i.hdr)} kept")
-    if i.interlaced:
-        lines.append(f"fields    interlaced ({i.interlaced}), deinterlaced with bwdif, one frame per frame")
-    if i.rotation:
-        lines.append(f"rotation  {i.rotation} degrees, kept as a tag")
-    lines += [
-        f"frames    {job.expected or 'unknown number'}, {float(i.rate):.3f} per second, "
-        + (f"segments of {job.segment_frames}, resumable" if job.resumable else "one pass, not resumable")
-    ]
-    for s in job.streams:
-        if s.action != "picture":
-            fate = {"copy": "kept", "attach": "kept", "convert": f"becomes {s.codec}", "drop": "dropped"}[s.action]
-            lines.append(f"stream {s.index}  {s.kind} {s.source}: {fate}" + (f" ({s.note})" if s.note else ""))
-    if i.color.model == "yuv" and i.color.matrix == UNSPECIFIED and i.height < 720 <= e.height:
-        lines.append(
-            "note      the clip has no colour tags and grows past 720 lines, where some players guess BT.709 instead of BT.601; "
-            "it stays untagged, as it came"
-        )
-    return lines + [f"note      {n}" for n in e.notes]
-
-
-__all__ = ["Result", "Settings", "describe", "outcome", "plan", "upscale"]
+__all__ = ["Result", "Settings", "plan", "upscale"]

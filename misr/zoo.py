@@ -14,6 +14,7 @@ from misr.nets import NETS
 KERNELS = ("nearest", "bilinear", "bicubic", "lanczos")  # models without weights, any scale
 BEST = {2: "fast-x2", 4: "fast-x4"}  # what -s alone means
 ROBUST = {2: "fast-robust-x2"}  # and of a compressed source, by scale
+VIDEO = {2: "video-x2", 4: "video-x4"}  # and of moving pictures on a device that is quick enough
 HERE = Path(__file__).parent
 
 
@@ -57,14 +58,24 @@ def card(name_or_path: str | Path, *, scale: float | None = None) -> ModelCard:
     return ModelCard.read(find(name) / "card.json")
 
 
-def choose(scale: float | None, *, compressed: bool = False) -> str:
-    """The best shipped model for a scale; the smallest one that reaches it, when none is made for it.
+def choose(
+    scale: float | None, *, compressed: bool = False, moving: bool = False, device: str = "cpu"
+) -> tuple[str, str]:
+    """The name of the best shipped model for a scale, and why; the smallest one that reaches it, when none is made for it.
 
-    Of a compressed source (H.264 and its like) the robust variant makes more, where there is one: see models/README.md.
+    compressed    the source comes from a lossy codec (H.264 and its like): the robust variant makes more of it
+    moving        there are several frames, so that a video net has neighbours to look at
+    device        "cpu" or "cuda": on a CPU a video net is several times slower than `fast`, and so only on request
     """
     fitting = [s for s in BEST if s >= (scale or 2)]
     made_for = min(fitting) if fitting else max(BEST)
-    return ROBUST.get(made_for, BEST[made_for]) if compressed else BEST[made_for]
+    if compressed and made_for in ROBUST:
+        return ROBUST[made_for], "the source is compressed, and this one was trained on compressed views"
+    if moving and made_for in VIDEO:
+        if device != "cpu":
+            return VIDEO[made_for], f"several frames know more than one, and {device} is quick enough for it"
+        return BEST[made_for], f"fast on a CPU; -m {VIDEO[made_for]} looks at neighbouring frames too: sharper, slower"
+    return BEST[made_for], "fast, from one picture alone"
 
 
 def build(name_or_path: str | Path, *, scale: float | None = None) -> tuple[nn.Module, ModelCard]:

@@ -24,7 +24,8 @@ import pytest
 from av.stream import Disposition
 
 import misr
-from misr.plan import describe, plan
+from misr.plan import plan
+from misr.summary import describe
 from tests import media
 from tests.media import Track
 

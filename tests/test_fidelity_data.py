@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import misr
-from misr.plan import describe, plan
+from misr.plan import plan
+from misr.summary import describe
 from tests import media
 from tests.test_fidelity import MS, chapters, close, color_tags, cues, labels, packets, planes, upright
 from tests.test_fidelity_picture import side_data

@@ -23,6 +23,7 @@ LAYERS = [  # rooms of one row do not see each other
     {"io", "zoo"},
     {"upscaler", "journal"},
     {"pipeline"},
+    {"summary"},
     {"plan"},
     {"fuse", "evaluation", "report", "train", "bench"},
     {"cli"},

@@ -85,7 +85,7 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(asked):
     ("scale", "expected"), [(None, 2), (2, 2), (4, 4), (1, 2), (1.5, 2), (3, 4), (2.01, 4), (8, 4)]
 )
 def test_the_smallest_model_that_reaches_a_scale_is_chosen(scale, expected):
-    assert choose(scale) == BEST[expected]
+    assert choose(scale)[0] == BEST[expected]
 
 
 def test_a_model_is_found_by_name_by_directory_and_by_card(copy):
@@ -150,6 +150,19 @@ def test_a_card_is_read_as_it_was_written(name, tmp_path):
 
 
 def test_a_compressed_source_gets_the_robust_variant_where_there_is_one():
-    assert choose(2, compressed=True) == "fast-robust-x2" != choose(2)
-    assert choose(4, compressed=True) == choose(4)
+    assert choose(2, compressed=True)[0] == "fast-robust-x2" != choose(2)[0]
+    assert choose(4, compressed=True)[0] == choose(4)[0]
     assert choose(None, compressed=True) == choose(2, compressed=True)
+
+
+def test_moving_pictures_get_the_video_net_where_the_device_is_quick_enough():
+    name, why = choose(4, moving=True, device="cuda")
+    assert name == "video-x4"
+    assert "cuda" in why
+    assert choose(4, moving=False, device="cuda")[0] == "fast-x4"
+
+
+def test_on_a_cpu_the_quick_net_is_chosen_and_the_better_one_is_named():
+    name, why = choose(4, moving=True, device="cpu")
+    assert name == "fast-x4"
+    assert "-m video-x4" in why

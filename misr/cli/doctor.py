@@ -76,11 +76,12 @@ def defaults() -> Iterator[tuple[str, str]]:
     from misr.upscaler import pick_precision
     from misr.zoo import best_device, card, choose, shelf
 
-    device, name = best_device(), choose(None)
+    device = best_device()
+    name, _ = choose(None, moving=True, device=device.type)
     model = card(name)
     yield "models", str(shelf())
     yield "default model", f"{name} on {device} in {pick_precision('auto', model, device)}"
-    yield "for compressed clips", choose(None, compressed=True)
+    yield "for compressed clips", choose(None, compressed=True)[0]
     for suffix, container in CONTAINERS:
         plain, deep = usual_encoder(container), usual_encoder(container, 10)
         yield f"default for .{suffix}", plain if plain == deep else f"{plain}, 10 bit {deep}"

@@ -158,7 +158,8 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
     """Plan and run one clip."""
     from misr.cli.progress import Meter
     from misr.pipeline import run
-    from misr.plan import describe, outcome, plan
+    from misr.plan import plan
+    from misr.summary import describe, outcome
 
     job, reader, up = plan(source, target, wanted)
     try:
@@ -170,7 +171,7 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
             print("\n".join(lines))
             return
         for line in lines:
-            if line.startswith(("note", "fields")) or "becomes" in line or "dropped" in line:
+            if line.startswith(("note", "fields", "chosen")) or "becomes" in line or "dropped" in line:
                 say(line)
         with Meter(progress, job.expected) as meter:
             frames = run(job, reader, up, progress=meter.update, say=say)
