@@ -113,11 +113,11 @@ def test_the_update_is_the_gru_of_its_formula():
     torch.manual_seed(5)
     net = Gru(scale=4, width=16, blocks=2)
     view, added, state = torch.rand(1, 1, 6, 7), torch.randn(1, 16, 6, 7), torch.randn(1, 16, 6, 7)
-    x = numpy_conv(relu(numpy_conv(view[0].double().numpy(), net.encode)), net.now)
+    x = relu(numpy_conv(view[0].double().numpy(), net.encode))
     h = state[0].double().numpy()
-    x = x + numpy_conv(np.concatenate([added[0].double().numpy(), h]), net.past)
-    fresh, keep, candidate = sigmoid(x[:16]), sigmoid(x[16:32]), relu(x[32:]) + sigmoid(x[16:32]) * h
-    assert keep.shape == fresh.shape
+    seen = np.concatenate([added[0].double().numpy(), h, x])
+    fresh, keep = sigmoid(numpy_conv(seen, net.fresh)), sigmoid(numpy_conv(seen, net.keep))
+    candidate = relu(numpy_conv(seen, net.candidate)) + keep * h
     for block in net.blocks:
         candidate = numpy_block(candidate, block)
     want = h + fresh * (candidate - h)

@@ -58,8 +58,8 @@ class Gru(nn.Module):
         self.fed = max(16, scale * scale)  # channels of the fed-back picture: fewer than 16 are no cheaper
         self.motion = Motion(**(motion or {}))
         self.encode = nn.Conv2d(1, width, 3, padding=1)
-        self.now = nn.Conv2d(width, 3 * width, 3, padding=1)
-        self.past = nn.Conv2d(self.fed + width, 3 * width, 3, padding=1, bias=False)
+        seen = self.fed + 2 * width
+        self.fresh, self.keep, self.candidate = (nn.Conv2d(seen, width, 3, padding=1) for _ in range(3))
         self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
         self.decode = nn.Conv2d(width, scale * scale, 3, padding=1)
         for parameter in self.decode.parameters():
@@ -85,22 +85,21 @@ class Gru(nn.Module):
         return self.motion(here, there)
 
     def update(self, view: Tensor, added: Tensor | None, state: Tensor | None) -> Tensor:
-        """The new state of a view (b, 1, h, w): GRU with one fused convolution for both gates and the candidate."""
-        x = self.now(F.relu(self.encode(view)))
+        """The new state (b, width, h, w) of a view (b, 1, h, w), from what is left of the past, if there was any."""
+        x = F.relu(self.encode(view))
         if added is None or state is None:
-            return self.blocks(F.relu(x[:, 2 * self.width :])) * x[:, : self.width].sigmoid()
+            added, state = x.new_zeros(x.shape[0], self.fed, *x.shape[2:]), torch.zeros_like(x)
         state = state.to(x.dtype)
-        x = x + self.past(torch.cat([added.to(x.dtype), state], 1).to(memory_format=torch.channels_last))
-        fresh, keep = x[:, : 2 * self.width].sigmoid().chunk(2, 1)
-        candidate = self.blocks(F.relu(x[:, 2 * self.width :]) + keep * state)
-        return torch.lerp(state, candidate, fresh)
+        seen = torch.cat([added.to(x.dtype), state, x], 1).to(memory_format=torch.channels_last)
+        candidate = F.relu(self.candidate(seen)) + self.keep(seen).sigmoid() * state
+        return torch.lerp(state, self.blocks(candidate), self.fresh(seen).sigmoid())
 
     def step(self, view: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
         """One view (b, 1, h, w): its picture as phases (b, s*s, h, w), float32, and the new state."""
         base = phases(view.float(), self.scale)
         added, state = self.aligned(view, base, memory) if memory else (None, None)
         state = self.update(view, added, state)
-        return base + self.decode(state), state
+        return base + self.decode(state).float(), state
 
     def remember(
         self, view: Tensor, picture: Tensor, state: Tensor, valid: Tensor | None, old: Memory | None

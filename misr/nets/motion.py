@@ -81,6 +81,24 @@ def slopes(x: Tensor) -> tuple[Tensor, Tensor]:
     return (x[..., 1:-1, 2:] - x[..., 1:-1, :-2]) / 2, (x[..., 2:, 1:-1] - x[..., :-2, 1:-1]) / 2
 
 
+def halved(x: Tensor) -> Tensor:
+    """Means of cells of 2x2 pixels; bilinear interpolation gives just that, ten times faster than pooling on a CPU."""
+    return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
+
+
+def around(x: Tensor) -> Tensor:
+    """Means of 3x3 pixels, of fewer at the border."""
+    for axis, pad in ((-1, (1, 1, 0, 0)), (-2, (0, 0, 1, 1))):
+        n = x.shape[axis]
+        count = torch.full((n,), 3.0, device=x.device)
+        count[0] -= 1
+        count[-1] -= 1
+        p = F.pad(x, pad)
+        sums = p.narrow(axis, 0, n) + p.narrow(axis, 1, n) + p.narrow(axis, 2, n)
+        x = sums / (count if axis == -1 else count[:, None])
+    return x
+
+
 def evidence(here: Tensor, there: Tensor) -> Tensor:
     """What a Gauss-Newton step from zero motion sees on cells of 2x2 pixels with their neighbours: (n, 5, h/2, w/2).
 
@@ -89,8 +107,8 @@ def evidence(here: Tensor, there: Tensor) -> Tensor:
     across, down = slopes((here + there) / 2)
     off = there - here
     terms = torch.cat([across * across, across * down, down * down, across * off, down * off, off, here], 1)
-    cells = F.avg_pool2d(terms, 2)
-    xx, xy, yy, xe, ye = (F.avg_pool2d(cells[:, :5], 3, 1, 1, count_include_pad=False)).split(1, 1)
+    cells = halved(terms)
+    xx, xy, yy, xe, ye = around(cells[:, :5]).split(1, 1)
     xx, yy = xx + FLATNESS, yy + FLATNESS
     determinant = xx * yy - xy * xy
     step = torch.cat([xy * ye - yy * xe, xy * xe - xx * ye], 1) / determinant
@@ -136,7 +154,7 @@ class Motion(nn.Module):
         with torch.autocast(here.device.type, enabled=False):
             pyramid = [(here.float(), there.float())]
             for _ in self.steps[1:]:
-                pyramid.append((F.avg_pool2d(pyramid[-1][0], 2), F.avg_pool2d(pyramid[-1][1], 2)))
+                pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
         h, w = pyramid[-1][0].shape[-2:]
         field = here.new_zeros(here.shape[0], 2, h // 2, w // 2, dtype=torch.float32)
         found: list[Tensor] = []
