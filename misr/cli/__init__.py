@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, doctor, eval, models, upscale
+from misr.cli import bench, doctor, eval, models, train, upscale
 
 app = typer.Typer(
     name="misr",
@@ -25,6 +25,7 @@ for name, command in (
     ("doctor", doctor.doctor),
     ("bench", bench.bench),
     ("eval", eval.evaluate),
+    ("train", train.train),
 ):
     app.command(name)(command)
 INTERRUPTED = 130  # 128 + SIGINT, as shells count

@@ -17,9 +17,20 @@ from torch import Tensor
 from misr.train.degrade import Plane, shrink, worn
 
 CLEAN = {  # factor at which a training clip shows no codec; clips not named are left out
-    "bbb_360p": 1.0, "ax_rooftops": 1.0, "ax_kings_cross": 1.0, "ax_pixel_motionphoto": 1.0, "mb_screen_browser": 1.0,
-    "sav_": 0.5, "bbb_1080p60_butterfly": 0.5, "ax_arch": 0.5, "ax_roof_": 0.5, "ax_portrait": 0.5, "ud_highway": 0.5,
-    "mdn_flower": 0.5, "mb_screen_editor": 0.5, "ax_wall_4k60": 1 / 3,
+    "bbb_360p": 1.0,
+    "ax_rooftops": 1.0,
+    "ax_kings_cross": 1.0,
+    "ax_pixel_motionphoto": 1.0,
+    "mb_screen_browser": 1.0,
+    "sav_": 0.5,
+    "bbb_1080p60_butterfly": 0.5,
+    "ax_arch": 0.5,
+    "ax_roof_": 0.5,
+    "ax_portrait": 0.5,
+    "ud_highway": 0.5,
+    "mdn_flower": 0.5,
+    "mb_screen_editor": 0.5,
+    "ax_wall_4k60": 1 / 3,
 }
 HELD_OUT = ("bbb_360p24_part2", "sav_02_cups", "ud_highway")  # clips of three sources, for validation alone
 
@@ -39,7 +50,7 @@ def luma(frame: Any) -> Plane:
     """The Y plane of a decoded YUV picture as 16-235, 8 bits."""
     wide = frame.format.components[0].bits
     raw = np.frombuffer(frame.planes[0], np.uint16 if wide > 8 else np.uint8)
-    y = raw.reshape(frame.planes[0].height, -1)[:, :frame.planes[0].width].astype(np.float32) / 2 ** (wide - 8)
+    y = raw.reshape(frame.planes[0].height, -1)[:, : frame.planes[0].width].astype(np.float32) / 2 ** (wide - 8)
     if int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"):
         y = 16 + y * (219 / 255)
     return (y + 0.5).clip(0, 255).astype(np.uint8)
@@ -49,7 +60,7 @@ def scaled(plane: Plane, factor: float) -> Plane:
     """A plane shrunk by a factor, sides cut to whole cells."""
     h, w = (round(n * factor) for n in plane.shape)
     small = plane if factor == 1 else shrink(plane, (h, w))
-    return small[:h // 8 * 8, :w // 8 * 8]
+    return small[: h // 8 * 8, : w // 8 * 8]
 
 
 def pack(photos: Path, clips: Path | None, out: Path, *, hold_out: int = 12, every: int = 40) -> None:
@@ -70,7 +81,7 @@ def stills(photos: Path, *, hold_out: int = 12) -> tuple[list[Plane], list[Plane
         if n % hold_out == 0:
             small = scaled(plane, 0.5)
             h, w = small.shape
-            valid.append(small[max(0, h // 2 - 256):h // 2 + 256, max(0, w // 2 - 256):w // 2 + 256])
+            valid.append(small[max(0, h // 2 - 256) : h // 2 + 256, max(0, w // 2 - 256) : w // 2 + 256])
         else:
             train += [scaled(plane, f) for f in (1.0, 0.7, 0.5)]
     return train, valid
@@ -81,8 +92,9 @@ def clean(path: Path) -> float | None:
     return next((f for name, f in CLEAN.items() if path.name.startswith(name)), None)
 
 
-def save(out: Path, train: list[Plane], valid: list[Plane], clips: Sequence[Plane] = (),
-         valid_clips: Sequence[Plane] = ()) -> None:
+def save(
+    out: Path, train: list[Plane], valid: list[Plane], clips: Sequence[Plane] = (), valid_clips: Sequence[Plane] = ()
+) -> None:
     """Planes of both sides, and stacks of both sides if there are any, as flat bytes and shapes."""
     planes = [p for p in train + valid if min(p.shape) >= 256]
     n_valid = sum(min(p.shape) >= 256 for p in valid)
@@ -106,14 +118,14 @@ def shapes(arrays: Sequence[Plane]) -> np.ndarray[Any, Any]:
 def cut(pixels: Plane, shapes: np.ndarray[Any, Any]) -> list[Plane]:
     """Arrays of these shapes from one line of pixels."""
     ends = np.cumsum(shapes.prod(1))
-    return [pixels[end - shape.prod():end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
+    return [pixels[end - shape.prod() : end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
 
 
 def load(path: Path) -> tuple[list[Plane], list[Plane]]:
     """Training planes and validation planes of a pack."""
     with np.load(path) as it:
-        planes, n_valid = cut(it["pixels"], it["shapes"]), int(it["n_valid"])
-    return planes[:-n_valid], planes[-n_valid:]
+        planes, n_train = cut(it["pixels"], it["shapes"]), len(it["shapes"]) - int(it["n_valid"])
+    return planes[:n_train], planes[n_train:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +146,12 @@ def pack_scenes(root: Path, out: Path, *, frames: int = 20, apart: int = 64) -> 
 
 
 def load_scenes(path: Path) -> Material:
-    """Stills and stacks of a pack made by pack_scenes()."""
+    """Stills and stacks of a pack made by pack_scenes(), or of pack(), which has no stacks."""
     with np.load(path) as it:
-        stacks = cut(it["clip_pixels"], it["clip_shapes"])
-        n_valid = int(it["n_valid_clips"])
-    return Material(*load(path), stacks[:-n_valid], stacks[-n_valid:])
+        there = "clip_pixels" in it
+        stacks = cut(it["clip_pixels"], it["clip_shapes"]) if there else []
+        n_train = len(stacks) - (int(it["n_valid_clips"]) if there else 0)
+    return Material(*load(path), stacks[:n_train], stacks[n_train:])
 
 
 def clip_stacks(folder: Path, *, frames: int = 20, apart: int = 64, side: int = 640) -> tuple[list[Plane], list[Plane]]:
@@ -184,7 +197,7 @@ def busiest(stack: Plane, side: int) -> Plane:
     score = total[np.ix_(ys + high, xs + wide)] - total[np.ix_(ys, xs + wide)] - total[np.ix_(ys + high, xs)]
     row, column = np.unravel_index((score + total[np.ix_(ys, xs)]).argmax(), score.shape)
     y, x = ys[row], xs[column]
-    return np.ascontiguousarray(stack[:, y:y + high, x:x + wide])
+    return np.ascontiguousarray(stack[:, y : y + high, x : x + wide])
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +217,12 @@ def pair(sharp: Plane, soft: Plane, ratio: int, crop: int, *, flat: float = 2.0)
     cells = np.ascontiguousarray(rearrange(sharp, "(h y) (w x) -> h w (y x)", y=ratio, x=ratio))
     step, per = crop // 4, soft.shape[0] // cells.shape[0]
     ys, xs = (range(0, n - crop + 1, step) for n in cells.shape[:2])
-    corners = [(y, x) for y in ys for x in xs
-               if soft[y * per:(y + crop) * per:2, x * per:(x + crop) * per:2].std() >= flat]
+    corners = [
+        (y, x)
+        for y in ys
+        for x in xs
+        if soft[y * per : (y + crop) * per : 2, x * per : (x + crop) * per : 2].std() >= flat
+    ]
     return Pair(soft, cells, np.array(corners, dtype=np.int64).reshape(-1, 2))
 
 
@@ -215,13 +232,14 @@ def pairs(planes: list[Plane], degrade: Callable[[Plane], Plane], ratio: int, cr
     return [p for p in made if len(p.corners)]
 
 
-def worn_pairs(planes: list[Plane], scale: int, ratio: int, crop: int, *, each: int = 2, side: int = 640,
-               seed: int = 0) -> list[Pair]:
+def worn_pairs(
+    planes: list[Plane], scale: int, ratio: int, crop: int, *, each: int = 2, side: int = 640, seed: int = 0
+) -> list[Pair]:
     """From every plane `each` windows of up to side x side, as users' files would show them (see degrade.worn)."""
     rng, made = np.random.default_rng(seed), []
     for plane in planes * each:
         y, x = (int(rng.integers(max(1, n - side + 1))) for n in plane.shape)
-        made.append(pair(*worn(plane[y:y + side, x:x + side], scale, rng), ratio, crop))
+        made.append(pair(*worn(plane[y : y + side, x : x + side], scale, rng), ratio, crop))
     return [p for p in made if len(p.corners)]
 
 
@@ -240,8 +258,8 @@ class Sampler:
             it = self.pairs[min(int(np.searchsorted(self.ends, u)), len(self.pairs) - 1)]
             y, x = it.corners[int(v * len(it.corners))]
             per, c = it.soft.shape[0] // it.cells.shape[0], self.crop
-            soft.append(it.soft[y * per:(y + c) * per, x * per:(x + c) * per])
-            cells.append(it.cells[y:y + c, x:x + c])
+            soft.append(it.soft[y * per : (y + c) * per, x * per : (x + c) * per])
+            cells.append(it.cells[y : y + c, x : x + c])
         return turned(torch.from_numpy(np.stack(soft)), torch.from_numpy(np.stack(cells)), int(self.rng.integers(8)))
 
 

@@ -97,11 +97,12 @@ def h264(planes: Sequence[Plane], crf: int, *, preset: str = "veryfast") -> list
             return [np.array(frame.to_ndarray(format="yuv420p")[:h], np.uint8) for frame in made.decode(video=0)]
 
 
-def pan(sharp: Plane, size: tuple[int, int], rng: np.random.Generator, *, frames: int = 4,
-        speed: int = 6) -> list[Plane]:
+def pan(
+    sharp: Plane, size: tuple[int, int], rng: np.random.Generator, *, frames: int = 4, speed: int = 6
+) -> list[Plane]:
     """Windows of `size` moving over a plane at a steady random speed, up to `speed` px a frame, as a camera would."""
     ys, xs = (track(n - m, frames, speed, rng) for n, m in zip(sharp.shape, size, strict=True))
-    return [sharp[y:y + size[0], x:x + size[1]] for y, x in zip(ys, xs, strict=True)]
+    return [sharp[y : y + size[0], x : x + size[1]] for y, x in zip(ys, xs, strict=True)]
 
 
 def track(room: int, frames: int, speed: int, rng: np.random.Generator) -> list[int]:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from misr.resample import resample
 from misr.train.camera import Dice, Path, blob, box, moved, path, render, still_path, velocity
+from misr.train.codec import coded
 from misr.train.degrade import Plane, gaussian
 
 Plane3D = np.ndarray[Any, np.dtype[np.uint8]]  # (t, h, w)
-Degradation = Literal["bi", "bd", "mixed"]
+Degradation = Literal["bi", "bd", "mixed", "codec"]
 STATIC, LAYER, CUT, RAMP, STRIDE_2 = 0.18, 0.4, 0.07, 0.07, 0.2  # shares of the windows (of clips: the last)
 FLAT = 2.0  # a place whose code values vary by less (std of a clip's, differences of a still's) teaches little
 TRIES = 3
@@ -195,7 +196,10 @@ def degraded(sharp: Tensor, scale: int, how: Degradation, dice: Dice) -> Tensor:
 
     bi: antialiased bicubic. bd: Gaussian of 1.6 sharp pixels, then every scale-th, on the area-aligned grid. mixed: a
     kernel a camera may have (see degrade.blurred), and in half of the windows white noise of up to 6 code values.
+    codec: mixed, then all of them through an encoder, as one clip.
     """
+    if how == "codec":
+        return coded(degraded(sharp, scale, "mixed", dice), dice)
     kind: str = how
     if how == "mixed":
         u = dice.uniform(0, 1)

@@ -25,7 +25,7 @@ def unshuffled(net: nn.Module, views: Tensor) -> list[Tensor]:
     """Pictures (b, r*r, h/cell, w/cell) of every view of windows (b, t, 1, h, w), before the shuffle."""
     b, t, *_ = views.shape
     if hasattr(net, "unroll"):
-        return net.unroll(views, None, range(t))  # type: ignore[operator]
+        return list(net.unroll(views, None, range(t)))  # type: ignore[operator]
     return list(net.phases(views, views.new_ones(b, t, 1, 1, 1), range(t)).unbind(1))  # type: ignore[operator]
 
 

@@ -1,0 +1,164 @@
+"""`misr train`: a model of one's own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from misr.errors import InputError
+
+if TYPE_CHECKING:
+    from misr.train.fit import Labels, Training
+    from misr.train.loop import Loss, Run
+    from misr.train.scenes import Degradation
+
+Text = str | None
+
+
+def train(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Clips, pictures, folders of both, .npz packs.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The model directory to make; `misr upscale -m` takes it.")],
+    net: Annotated[str, typer.Option("--net", help="fast, gru ...; that of --start by default.")] = "",
+    scale: Annotated[int, typer.Option("-s", "--scale", help="2, 3 or 4; that of --start by default.")] = 0,
+    steps: Annotated[int, typer.Option("--steps", help="How long, in steps; or --minutes.")] = 0,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long, in minutes of work.")] = 0,
+    labels: Annotated[
+        str, typer.Option("--labels", help="hr: DATA is sharp and is shrunk; heldout: views hidden from the net; both.")
+    ] = "hr",
+    start: Annotated[str, typer.Option("--start", help="A model to begin from: its name or directory.")] = "",
+    freeze: Annotated[
+        Text, typer.Option("--freeze", help="Parts of the net that stay, as motion (default with --start); none.")
+    ] = None,
+    degradation: Annotated[
+        str, typer.Option("--degradation", help="bi, bd, mixed (kernels, noise), codec (and H.264, JPEG).")
+    ] = "bi",
+    optics: Annotated[
+        float, typer.Option("--optics", help="How views come about, heldout: Gaussian sigma in pixels; 0: bicubic.")
+    ] = 0,
+    views: Annotated[int, typer.Option("--views", help="Longest window, where the net fuses views (12).")] = 0,
+    frames: Annotated[int, typer.Option("--frames", help="Views a batch (40; 16 for nets of one view).")] = 0,
+    crop: Annotated[int, typer.Option("--crop", help="Source pixels along a side of what is learned from.")] = 64,
+    rate: Annotated[float, typer.Option("--rate", help="Learning rate (3e-3; 1e-3 with --start).")] = 0,
+    loss: Annotated[str, typer.Option("--loss", help="smooth-l1, charbonnier, l2.")] = "smooth-l1",
+    seed: Annotated[int, typer.Option("--seed", help="Of weights and data.")] = 0,
+    option: Annotated[list[str] | None, typer.Option("--option", help="width=32: an option of the net.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Checkpoints and log; runs/<name of -o>.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away what --run holds.")] = False,
+    every: Annotated[int, typer.Option("--every", help="Steps from checkpoint to checkpoint.")] = 250,
+    memory: Annotated[float, typer.Option("--memory", help="GiB of pixels to keep.")] = 2.0,
+    device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16.")] = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: all.")] = 0,
+    trained_on: Annotated[str, typer.Option("--trained-on", help="What the card says of the data.")] = "",
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    """Train a net on DATA into a model directory; the same command goes on after a stop.
+
+    Several GPUs:   torchrun --nproc-per-node 4 -m misr train DATA... --net gru -s 4 -o models/mine --steps 50000
+    """
+    from misr.cli.upscale import one_of, say
+    from misr.train.fit import Training, fit
+
+    one_of("--labels", labels, "hr", "heldout", "both")
+    one_of("--degradation", degradation, "bi", "bd", "mixed", "codec")
+    one_of("--loss", loss, "smooth-l1", "charbonnier", "l2")
+    one_of("--precision", precision, "auto", "fp32", "bf16")
+    wanted = Training(
+        data=tuple(data),
+        out=out,
+        net=net,
+        scale=scale,
+        steps=steps,
+        minutes=minutes,
+        labels=cast("Labels", labels),
+        start=start,
+        freeze=None if freeze is None else tuple(p for p in freeze.split(",") if p and p != "none"),
+        degradation=cast("Degradation", degradation),
+        optics=optics,
+        views=views,
+        frames=frames,
+        crop=crop,
+        rate=rate,
+        loss=cast("Loss", loss),
+        seed=seed,
+        options=dict(pair(text) for text in option or []),
+        run=run,
+        restart=restart,
+        every=every,
+        memory=memory,
+        device=device,
+        precision=cast("Any", precision),
+        threads=threads,
+        trained_on=trained_on,
+        command=shlex.join(["misr", *sys.argv[1:]]),
+    )
+    with Bar(wanted) as bar:
+        made = fit(wanted, say=say, stepped=bar.stepped, tell=bar.tell)
+    if made.baseline:
+        say(f"{made.folder}: {made.valid_db:.2f} dB on what was held out; {made.baseline} {made.baseline_db:.2f} dB")
+
+
+def pair(text: str) -> tuple[str, Any]:
+    """width=32 as a name and a JSON value."""
+    name, equals, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise InputError(f"--option {text}: NAME=VALUE is wanted, VALUE as JSON, as width=32") from None
+
+
+class Bar:
+    """A tqdm bar on a terminal, with loss and validation; nothing elsewhere but a line for each check."""
+
+    def __init__(self, wanted: Training) -> None:
+        self.wanted = wanted
+        self.bar: Any = None
+        self.shown: dict[str, str] = {}
+        self.said = 0.0
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def stepped(self, run: Run) -> None:
+        """A step was made."""
+        from misr.train import ranks
+
+        if not ranks.first():
+            return
+        if self.bar is None:
+            from tqdm import tqdm
+
+            steps = run.recipe.steps
+            form = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}] {postfix}"
+            self.bar = tqdm(
+                total=steps or 60 * run.recipe.minutes,
+                initial=run.step - 1 if steps else run.seconds,
+                unit="steps" if steps else "s",
+                file=sys.stderr,
+                disable=None,
+                dynamic_ncols=True,
+                bar_format=form,
+            )
+        self.bar.update((run.step if run.recipe.steps else min(run.seconds, self.bar.total)) - self.bar.n)
+        if time.monotonic() - self.said > 0.5:
+            self.said = time.monotonic()
+            self.bar.set_postfix({**self.shown, "step": run.step}, refresh=False)
+
+    def tell(self, line: dict[str, float]) -> None:
+        """A line of the log was written."""
+        from misr.cli.upscale import say
+
+        self.shown = {"loss": f"{line['loss']:.5f}", "valid": f"{line['valid_db']:.2f} dB"}
+        if self.bar is None or self.bar.disable:
+            say(f"step {line['step']:.0f}: loss {line['loss']:.5f}, {line['valid_db']:.2f} dB, {line['seconds']:.0f} s")

@@ -1,0 +1,21 @@
+"""Views as cameras and sites leave them: whole windows through a real H.264 encoder, single views through JPEG."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from misr.train.camera import Dice
+from misr.train.degrade import h264, jpeg
+
+CRF = (18, 33)
+QUALITY = (40, 96)
+
+
+def coded(views: Tensor, dice: Dice) -> Tensor:
+    """Views (t, h, w), uint8, sides even, after an encoder of a random quality."""
+    planes = list(views.cpu().numpy())
+    if len(planes) == 1:
+        made = [jpeg(planes[0], QUALITY[0] + dice.below(QUALITY[1] - QUALITY[0]))]
+    else:
+        made = h264(planes, CRF[0] + dice.below(CRF[1] - CRF[0]))
+    return torch.from_numpy(np.stack(made)).to(views.device)

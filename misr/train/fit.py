@@ -1,0 +1,233 @@
+"""From clips and pictures to a model directory: all that `misr train` does, in one call."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from misr import zoo
+from misr.card import ModelCard
+from misr.errors import InputError, ModelError
+from misr.nets import NETS
+from misr.train import export, ranks
+from misr.train.footage import Footage, gather
+from misr.train.lessons import Lesson, lesson
+from misr.train.loop import Loss, Recipe, Run, keep_pages, train
+from misr.train.scenes import Degradation
+from misr.upscaler import fast_bf16
+
+Labels = Literal["hr", "heldout", "both"]
+Say = Callable[[str], None]
+FREE = {
+    "out",
+    "run",
+    "restart",
+    "device",
+    "threads",
+    "every",
+    "trained_on",
+    "command",
+}  # change nothing that is learned
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What to learn from what; None and 0 mean "misr decides".
+
+    labels        hr: the clips are the sharp side; heldout: hidden views of them are; both
+    steps, minutes   one of them: how long
+    views, frames, crop   views of the longest window, views a batch, LR pixels of a side
+    degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic
+    start         a model whose weights are the first; freeze: parts of the net that stay as they are
+    """
+
+    data: tuple[str, ...]
+    out: Path
+    net: str = ""
+    scale: int = 0
+    labels: Labels = "hr"
+    steps: int = 0
+    minutes: float = 0
+    views: int = 0
+    frames: int = 0
+    crop: int = 64
+    degradation: Degradation = "bi"
+    optics: float = 0.0
+    loss: Loss = "smooth-l1"
+    rate: float = 0
+    seed: int = 0
+    start: str = ""
+    freeze: tuple[str, ...] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    memory: float = 2.0  # GiB of pixels
+    run: Path | None = None
+    restart: bool = False
+    device: str | None = None
+    threads: int = 0
+    every: int = 250
+    trained_on: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The model directory, its card, and validation in dB beside the baseline's."""
+
+    folder: Path
+    card: ModelCard
+    valid_db: float
+    baseline_db: float
+    baseline: str
+
+
+def fit(
+    wanted: Training,
+    *,
+    say: Say = lambda line: None,
+    stepped: Callable[[Run], None] = lambda run: None,
+    tell: Callable[[dict[str, float]], None] = lambda line: None,
+) -> Outcome:
+    """Train as wanted, or go on where a stopped run was, and write the model directory."""
+    device = place(wanted)
+    ranks.begin(device)
+    keep_pages()
+    net, card = student(wanted)
+    folder = wanted.run or Path("runs") / wanted.out.name
+    enter(folder, wanted)
+    say(f"{card.net} x{card.scale:g}, {zoo.parameters(net):,} parameters; the run is in {folder}")
+    footage = gather(wanted.data, most_bytes=int(wanted.memory * 2**30), halve=wanted.labels == "hr", say=say)
+    for line in (*footage.notes, footage.told):
+        say(line)
+    run = Run(recipe(wanted, device), net, folder, device=device)
+    ranks.alike([*run.net.parameters(), *run.average.parameters()])
+    study = lesson(wanted, run.net, footage.material, device, seed=wanted.seed + 1 + 1000 * ranks.mine())
+    if run.step:
+        say(f"going on at step {run.step}")
+    train(run, study.source, study.loss, study.check, every=wanted.every, stepped=stepped, tell=tell)
+    outcome = finish(run, study, card, footage, wanted) if ranks.first() else Outcome(wanted.out, card, 0, 0, "")
+    ranks.end()
+    return outcome
+
+
+def place(wanted: Training) -> torch.device:
+    """The device to learn on; under torchrun each process gets a GPU of its own."""
+    device = torch.device(wanted.device) if wanted.device else zoo.best_device()
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ModelError(
+                f"device {wanted.device!r} cannot be used (no CUDA device here); `misr doctor` lists what can"
+            )
+        device = torch.device("cuda", device.index if device.index is not None else ranks.local())
+        torch.cuda.set_device(device)
+    if wanted.threads:
+        torch.set_num_threads(wanted.threads)
+    return device
+
+
+def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
+    """The net as it begins, and a card for what will become of it; InputError for what cannot be meant."""
+    check(wanted)
+    first = zoo.card(wanted.start) if wanted.start else None
+    name = wanted.net or (first.net if first else "")
+    scale = wanted.scale or (int(first.scale) if first else 0)
+    options = dict(first.options) | wanted.options if first else dict(wanted.options)
+    if name not in NETS or name == "interpolate":
+        raise InputError(f"net {name!r} cannot be trained; there is {', '.join(n for n in NETS if n != 'interpolate')}")
+    if first and (first.net, first.scale) != (name, scale):
+        raise InputError(f"{wanted.start} is {first.net} x{first.scale:g}, not {name} x{scale}; start from one alike")
+    if scale < 2:
+        raise InputError("which scale? Give -s 2, 3 or 4, or a model to start from")
+    torch.manual_seed(wanted.seed)
+    try:
+        net = NETS[name](scale=scale, **options)
+    except TypeError as e:
+        raise InputError(f"options {options} do not fit net {name} ({e})") from None
+    if first:
+        zoo.load(net, zoo.find(wanted.start) / "weights.safetensors", first)
+    freeze(net, wanted)
+    before, emit, after = export.shape(net)
+    card = ModelCard(name=wanted.out.resolve().name, net=name, scale=scale, options=options, before=before, emit=emit,
+                     after=after, multiple=getattr(net, "cell", 1) or 1, halo=int(net.halo))  # type: ignore[arg-type]  # fmt: skip
+    return net.to(memory_format=torch.channels_last), card  # type: ignore[call-overload]
+
+
+def check(wanted: Training) -> None:
+    """Refuse what contradicts itself."""
+    if bool(wanted.steps) == bool(wanted.minutes):
+        raise InputError("how long? Give --steps or --minutes, and only one of them")
+    if (
+        min(wanted.steps, wanted.minutes, wanted.views, wanted.frames, wanted.rate, wanted.optics) < 0
+        or wanted.crop < 8
+    ):
+        raise InputError("--crop is at least 8, and steps, minutes, views, frames, rate and optics are not negative")
+    if wanted.crop % 2:
+        raise InputError(f"--crop {wanted.crop}: an even number is wanted")
+    if (wanted.out / "card.json").is_file() and not (wanted.run or Path("runs") / wanted.out.name).is_dir():
+        raise InputError(f"{wanted.out} holds a model that no run here has made; choose another -o, or remove it")
+
+
+def freeze(net: nn.Module, wanted: Training) -> None:
+    """Keep parts of the net as they are: by default the motion of a net that starts from a model."""
+    parts = wanted.freeze
+    if parts is None:
+        parts = ("motion",) if wanted.start and hasattr(net, "motion") else ()
+    for part in parts:
+        if not isinstance(getattr(net, part, None), nn.Module):
+            raise InputError(f"--freeze {part}: the net has {', '.join(dict(net.named_children()))}")
+        getattr(net, part).requires_grad_(False)
+
+
+def enter(folder: Path, wanted: Training) -> None:
+    """Make the run's folder, or take it up if it holds a run of the same settings; InputError when of others."""
+    if not ranks.first():
+        return
+    if wanted.restart and folder.is_dir():
+        shutil.rmtree(folder)
+    ours = {k: v for k, v in asdict(wanted).items() if k not in FREE}
+    ours = json.loads(json.dumps(ours | {"data": [str(Path(p).resolve()) for p in wanted.data]}))
+    path = folder / "settings.json"
+    if path.is_file() and (folder / "checkpoint.pt").is_file():
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        if other := [k for k in ours if ours[k] != theirs.get(k)]:
+            k = other[0]
+            raise InputError(
+                f"{folder} holds a run with {k} {theirs.get(k)!r}, not {ours[k]!r}; --restart it, or give --run"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
+
+
+def recipe(wanted: Training, device: torch.device) -> Recipe:
+    """The loop's part of the settings."""
+    half = fast_bf16(device) if wanted.precision == "auto" else wanted.precision == "bf16"
+    warm_up = min(300, max(1, wanted.steps // 10)) if wanted.steps else 300
+    rate = wanted.rate or (1e-3 if wanted.start else 3e-3)
+    return Recipe(steps=wanted.steps, minutes=wanted.minutes, rate=rate, warm_up=warm_up, bf16=half, seed=wanted.seed)
+
+
+def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: Training) -> Outcome:
+    """Write the model directory; its scores are those of the last check."""
+    lines = export.history(run.folder)
+    valid_db = lines[-1]["valid_db"] if lines else study.check(run.average)
+    used = (
+        f"{len(footage.train)} sources, {len(footage.material.stills)} stills and {len(footage.material.clips)} shots"
+    )
+    made = export.export(
+        run.average,
+        replace(
+            card,
+            precisions=export.precisions(run.average, study.sample),
+            recipe=wanted.command,
+            trained_on=wanted.trained_on or used,
+            scores={"valid_psnr_db" if wanted.labels == "hr" else "heldout_psnr_db": round(valid_db, 2)},
+        ),
+        wanted.out,
+    )
+    export.tell(run.folder, wanted.out, baseline_db=study.baseline_db)
+    return Outcome(wanted.out, made, valid_db, study.baseline_db, study.baseline)
