@@ -172,7 +172,7 @@ def test_several_planes_count_alike():
 
 
 def test_bicubic_on_set5_has_the_ifc_that_papers_print(shared_data: Path):
-    """LapSRN's tables (Lai et al., TPAMI 2019): 2.337 at x4, 6.166 at x2; they shrink floats, here LR is rounded to 8 bits."""
+    """LapSRN's tables (Lai et al., TPAMI 2019; from memory): 2.337 at x4. They shrink floats, here LR is rounded to 8 bits."""
     from misr import Measure, evaluate_models
 
     report = evaluate_models(["bicubic"], [shared_data / "test" / "Set5"], Measure(metrics=("psnr", "ifc"), scale=4))

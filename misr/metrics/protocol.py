@@ -47,7 +47,7 @@ def bd(plane: Tensor, scale: int) -> Tensor:
     As the MATLAB script of BasicVSR (Chan et al., CVPR 2021): imfilter(hr, fspecial('gaussian', 12, 1.6), 'replicate'), then
     samples scale/2 : scale : end - scale/2, rounded to 8 bits. An even kernel is centred between samples, so LR pixel p sits
     at HR pixel scale * p + (scale - 1) / 2, the grid of all models here. DUF (Jo et al., CVPR 2018) took HR pixel 4 * p
-    instead, 1.5 pixels up and to the left: a model of one grid cannot be measured on LR of the other. The 21.80 dB that tables
+    instead, 1.5 pixels up and to the left: a model of one grid cannot be measured on LR of the other. The 21.8 dB that tables
     give for bicubic on Vid4 BD are a bicubic that knows nothing of that shift (checked: 21.79); without one it has 23.44.
     """
     if scale % 2:
