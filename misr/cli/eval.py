@@ -54,7 +54,8 @@ def evaluate(
 ) -> None:
     """Measure RESULT against REFERENCE, or models on REFERENCE shrunk as papers do; a table, and CSV and JSON.
 
-    PSNR is in dB; means are over clips, of the means over their frames.
+    PSNR is in dB, IFC in bits per pixel, flicker in code values of 255, warp in thousandths of white squared, beside what the
+    reference itself has. Means are over clips, of the means over their frames. On LR of bd, models are on the grid of BasicVSR.
     """
     from misr.cli.progress import Meter
     from misr.cli.upscale import one_of
@@ -66,7 +67,7 @@ def evaluate(
     one_of("--protocol", protocol or "bi", "bi", "bd")
     wanted = tuple(METRICS) if metrics == "all" else tuple(dict.fromkeys(metrics.replace(" ", "").split(",")))
     how = Measure(metrics=wanted, color=cast("Planes", color), border_px=border, scale=scale)
-    names = models.replace(" ", "").split(",") if models else []
+    names = [name.strip() for name in models.split(",")] if models else []
     check(paths, names, [t for t in (csv, json) if t], only_models=bool(protocol or device or batch))
     with Meter("bar", 0) as meter:
         if names:
