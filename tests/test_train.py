@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from misr import zoo
 from misr.errors import InputError, MisrError
@@ -58,6 +59,15 @@ def training(data, out, net="fast", **more):
         "device": "cpu",
     }
     return Training(data=(str(data),), out=out, net=net, **({"run": out.parent / "run"} | usual | more))
+
+
+def texture(h, w, seed=1):
+    """Detail of several sizes (h, w), uint8."""
+    rng, out = np.random.default_rng(seed), np.zeros((h, w))
+    for cell, light in ((2, 10), (4, 22), (12, 30)):
+        noise = torch.from_numpy(rng.normal(size=(1, 1, -(-h // cell), -(-w // cell)))).float()
+        out += light * F.interpolate(noise, scale_factor=cell, mode="bicubic")[0, 0, :h, :w].numpy()
+    return (126 + out).clip(16, 235).astype(np.uint8)
 
 
 class Stop(Exception):

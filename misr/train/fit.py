@@ -213,18 +213,27 @@ def recipe(wanted: Training, device: torch.device) -> Recipe:
 
 def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: Training) -> Outcome:
     """Write the model directory; its scores are those of the last check."""
-    lines = export.history(run.folder)
-    valid_db = lines[-1]["valid_db"] if lines else study.check(run.average)
+    net, note = run.average, ""
+    valid_db = study.check(net)
+    if wanted.labels != "hr" and wanted.start:
+        first = student(wanted)[0].to(run.device)
+        if (first_db := study.check(first)) >= valid_db:
+            net, note = (
+                first,
+                f"training made it no better on views it had not seen ({valid_db:.2f} dB): the start's weights",
+            )
+            valid_db = first_db
     used = (
         f"{len(footage.train)} sources, {len(footage.material.stills)} stills and {len(footage.material.clips)} shots"
     )
     made = export.export(
-        run.average,
+        net,
         replace(
             card,
-            precisions=export.precisions(run.average, study.sample),
+            precisions=export.precisions(net, study.sample),
             recipe=wanted.command,
             trained_on=wanted.trained_on or used,
+            note=note,
             scores={"valid_psnr_db" if wanted.labels == "hr" else "heldout_psnr_db": round(valid_db, 2)},
         ),
         wanted.out,

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from misr import zoo
 from misr.errors import InputError
 from misr.nets import Interpolate
-from misr.train import valid
+from misr.train import heldout, proxy, valid
 from misr.train.data import Material, Sampler
-from misr.train.loop import Source
+from misr.train.heldout import Hiding
+from misr.train.loop import Loss, Source
 from misr.train.scenes import Scenes
-from misr.train.sources import Ahead, Crops, pairs_of
+from misr.train.sources import Ahead, Crops, Mixture, pairs_of
 from misr.train.video import Windows, supervised
 
 if TYPE_CHECKING:
     from misr.train.fit import Training
 
+REPLAY = 0.4  # share of batches with sharp frames, where hidden views are labels too
 EACH = 8  # of the frames of clips, every n-th is a picture to a net of one view
 
 
@@ -39,7 +42,64 @@ class Lesson:
 
 def lesson(wanted: Training, net: nn.Module, material: Material, device: torch.device, *, seed: int) -> Lesson:
     """All that a kind of labels needs; InputError where the material is too small for it."""
-    return from_truth(wanted, net, material, device, seed)
+    if wanted.labels == "hr":
+        return from_truth(wanted, net, material, device, seed)
+    return from_hidden(wanted, net, material, device, seed)
+
+
+def from_hidden(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Lesson:
+    """Views hidden from the net as labels; with `both`, a share of supervision by the material, shrunk once more."""
+    scale, cell = int(net.scale), int(net.cell)  # type: ignore[arg-type]
+    flow = known_flow(wanted, device)
+    longest = (wanted.views or 12) if hasattr(net, "unroll") else 2
+    source: Source = Hiding(
+        material.clips, crop=wanted.crop, frames=wanted.frames or 40, longest=longest, device=device, seed=seed
+    )
+    those = proxy.sights(material.valid_clips, cell, device)
+    if not source.clips or not those:  # type: ignore[attr-defined]
+        raise InputError(
+            f"--labels {wanted.labels} needs clips of {wanted.crop} pixels or more; add some, or a smaller --crop"
+        )
+    learned = partial(heldout.loss, flow=flow, optics=wanted.optics, kind=wanted.loss)
+    if wanted.labels == "both":
+        source = Mixture(source, again(wanted, net, material, device, seed + 1), REPLAY)
+        learned = partial(either, hidden=learned, kind=wanted.loss)
+
+    def score(predict: proxy.Predict) -> float:
+        return proxy.score_db(predict, those, flow, wanted.optics)
+
+    simple = {"bicubic": score(proxy.of_one(scale)), "motion-compensated mean": score(proxy.of_mean(scale, flow))}
+    best = max(simple, key=lambda name: simple[name])
+    return Lesson(
+        source, learned, lambda it: score(proxy.of_net(it)), simple[best], best, those[0].views[..., :64, :64]
+    )
+
+
+def known_flow(wanted: Training, device: torch.device) -> heldout.Flow:
+    """The motion that the model has from which the net starts; the classical one where there is none."""
+    if wanted.start:
+        motion = getattr(zoo.build(wanted.start)[0], "motion", None)
+        if motion is not None:
+            return motion.to(device)
+    return heldout.dis
+
+
+def again(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Source:
+    """Supervision without sharp frames: what there is, shrunk once more, as windows or as crops."""
+    scale, cell = int(net.scale), int(net.cell)  # type: ignore[arg-type]
+    shortest = max(min(c.shape[1:]) for c in material.clips)
+    crop = min(wanted.crop, shortest // scale // (2 * cell) * 2 * cell)
+    smaller = replace(wanted, crop=crop)
+    stills = [*material.stills, *(c[len(c) // 2] for c in material.clips)]
+    material = replace(material, stills=stills)
+    if hasattr(net, "unroll"):
+        return moving(smaller, scale, material, device, seed)
+    return single(smaller, scale, cell, material, device, seed)
+
+
+def either(net: nn.Module, batch: Any, squares: bool, *, hidden: Callable[..., Tensor], kind: Loss) -> Tensor:
+    """The loss of a batch with hidden views, or with sharp frames."""
+    return hidden(net, batch, squares) if isinstance(batch, heldout.Hidden) else supervised(net, batch, squares, kind)
 
 
 def from_truth(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Lesson:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from einops import rearrange
@@ -15,6 +16,7 @@ from misr.train.scenes import Degradation, Scenes, degraded
 
 MOST_CLIPS, MOST_STILLS, LONGEST = 6, 12, 12
 SIDE = 384  # sharp pixels along a side of a clip's middle, 512 of a still's
+T = TypeVar("T")
 WARM = 4  # views before the first that counts
 
 
@@ -51,7 +53,7 @@ def trial(sharp: Tensor, scale: int, degradation: Degradation, dice: Dice) -> Tr
     return Trial(rearrange(views, "t h w -> 1 t 1 h w"), sharp.float())
 
 
-def spread(those: Sequence[Plane], most: int) -> list[Plane]:
+def spread(those: Sequence[T], most: int) -> list[T]:
     """At most so many of them, evenly spread."""
     k = min(most, len(those))
     return [those[(2 * i + 1) * len(those) // (2 * k)] for i in range(k)]
