@@ -71,14 +71,11 @@ class Gru(nn.Module):
         return 64
 
     def aligned(self, view: Tensor, base: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """The memory brought onto the grid of `view`: what the last picture adds to the base (b, fed, h, w), the state."""
+        """The memory brought onto the grid of `view`: what the last picture adds to the base (b, s*s, h, w), the state."""
         flow = self.flow(view, memory.view)
         seen = inside(flow) * memory.there
         state = warp(memory.state, flow) * seen
-        added = (warp_cells(memory.picture, flow, self.scale) - base) * seen
-        if added.shape[1] < self.fed:
-            added = F.pad(added, (0, 0, 0, 0, 0, self.fed - added.shape[1]))
-        return added, state
+        return (warp_cells(memory.picture, flow, self.scale) - base) * seen, state
 
     def flow(self, here: Tensor, there: Tensor) -> Tensor:
         """Motion from the present view to the remembered one, (b, 2, h, w)."""
@@ -86,11 +83,13 @@ class Gru(nn.Module):
 
     def update(self, view: Tensor, added: Tensor | None, state: Tensor | None) -> Tensor:
         """The new state (b, width, h, w) of a view (b, 1, h, w), from what is left of the past, if there was any."""
-        x = F.relu(self.encode(view))
+        x = F.relu(self.encode(view.contiguous(memory_format=torch.channels_last)))
+        b, _, h, w = x.shape
         if added is None or state is None:
-            added, state = x.new_zeros(x.shape[0], self.fed, *x.shape[2:]), torch.zeros_like(x)
-        state = state.to(x.dtype)
-        seen = torch.cat([added.to(x.dtype), state, x], 1).to(memory_format=torch.channels_last)
+            added, state = x.new_zeros(b, 0, h, w), torch.zeros_like(x)
+        parts = (added, x.new_zeros(b, self.fed - added.shape[1], h, w), state)
+        added, unused, state = (p.to(x.dtype, memory_format=torch.channels_last) for p in parts)
+        seen = torch.cat([p for p in (added, unused, state, x) if p.shape[1]], 1)
         candidate = F.relu(self.candidate(seen)) + self.keep(seen).sigmoid() * state
         return torch.lerp(state, self.blocks(candidate), self.fresh(seen).sigmoid())
 

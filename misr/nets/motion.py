@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from misr.resample import phase_kernel
+from misr.resample import phases
 
 FLATNESS = 1e-5  # added to squared gradients (white = 1): noise of about one code value
 FARTHEST = 2.0  # pixels of a level that one step may propose
@@ -55,14 +55,15 @@ def warp_cells(there: Tensor, flow: Tensor, scale: int, mode: str = "bicubic") -
 
     Places are the same numbers on both grids, and those of HR pixels lie between those of LR pixels, linearly.
     """
-    kernel = phase_kernel(scale, "bilinear").to(flow)
-    both = kernel.new_zeros(scale * scale, 2, 2, *kernel.shape[-2:])
-    both[:, 0, 0] = both[:, 1, 1] = kernel[:, 0]
+    n, _, h, w = flow.shape
     with torch.autocast(flow.device.type, enabled=False):
         at = places(F.pad(flow, (1, 1, 1, 1), mode="replicate"), margin=1)
-        at = F.conv2d(at, both.flatten(0, 1))  # (n, s*s*2, h, w)
-        at = rearrange(at, "n (p d) h w -> n h (w p) d", d=2)
-        return rearrange(fetch(there.float(), at, mode), "n 1 h (w p) -> n p h w", p=scale * scale)
+        at = phases(rearrange(at, "n d h w -> (n d) 1 h w"), scale, "bilinear")[..., 1:-1, 1:-1]
+        pairs = at.new_empty(n, h, w, scale * scale, 2)
+        for d, axis in enumerate(rearrange(at, "(n d) p h w -> d n h w p", d=2)):
+            pairs[..., d] = axis  # torch.stack takes three times as long
+        found = fetch(there.float(), rearrange(pairs, "n h w p d -> n h (w p) d"), mode)
+    return rearrange(found, "n 1 h (w p) -> n p h w", p=scale * scale)
 
 
 def inside(flow: Tensor) -> Tensor:
