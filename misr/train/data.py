@@ -107,12 +107,12 @@ def save(
 
 def flat(arrays: Sequence[Plane]) -> Plane:
     """All pixels in one line."""
-    return np.concatenate([a.ravel() for a in arrays])
+    return np.concatenate([np.zeros(0, np.uint8), *(a.ravel() for a in arrays)])
 
 
 def shapes(arrays: Sequence[Plane]) -> np.ndarray[Any, Any]:
     """Their shapes (n, dimensions)."""
-    return np.array([a.shape for a in arrays])
+    return np.array([a.shape for a in arrays], np.int64).reshape(len(arrays), -1 if arrays else 2)
 
 
 def cut(pixels: Plane, shapes: np.ndarray[Any, Any]) -> list[Plane]:

@@ -29,10 +29,11 @@ class Footage:
         """How much there is, in one line."""
         it = self.material
         size = sum(p.nbytes for p in (*it.stills, *it.valid_stills, *it.clips, *it.valid_clips))
+        others = f"{len(self.valid)} others" if self.valid else "the packs' own, or their end"
         return (
             f"{len(it.stills)} stills and {sum(map(len, it.clips))} frames in {len(it.clips)} shots from {len(self.train)} "
             f"sources; for validation {len(it.valid_stills)} stills and {sum(map(len, it.valid_clips))} frames from "
-            f"{len(self.valid)} {'source' if len(self.valid) == 1 else 'others'}; {size / 2**20:.0f} MiB"
+            f"{others}; {size / 2**20:.0f} MiB"
         )
 
 

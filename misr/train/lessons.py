@@ -56,10 +56,12 @@ def from_hidden(wanted: Training, net: nn.Module, material: Material, device: to
         material.clips, crop=wanted.crop, frames=wanted.frames or 40, longest=longest, device=device, seed=seed
     )
     those = proxy.sights(material.valid_clips, cell, device)
-    if not source.clips or not those:  # type: ignore[attr-defined]
+    if not source.clips:  # type: ignore[attr-defined]
         raise InputError(
             f"--labels {wanted.labels} needs clips of {wanted.crop} pixels or more; add some, or a smaller --crop"
         )
+    if not those:
+        raise InputError(f"no held-out shot has {proxy.VIEWS} frames to judge by; give longer clips, or more of them")
     learned = partial(heldout.loss, flow=flow, optics=wanted.optics, kind=wanted.loss)
     if wanted.labels == "both":
         source = Mixture(source, again(wanted, net, material, device, seed + 1), REPLAY)
@@ -80,8 +82,8 @@ def known_flow(wanted: Training, device: torch.device) -> heldout.Flow:
     if wanted.start:
         motion = getattr(zoo.build(wanted.start)[0], "motion", None)
         if motion is not None:
-            return motion.to(device)
-    return heldout.dis
+            return heldout.steady(motion.to(device))
+    return heldout.steady(heldout.dis)
 
 
 def again(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Source:
