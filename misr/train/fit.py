@@ -206,7 +206,7 @@ def enter(folder: Path, wanted: Training) -> None:
 def recipe(wanted: Training, device: torch.device) -> Recipe:
     """The loop's part of the settings."""
     half = fast_bf16(device) if wanted.precision == "auto" else wanted.precision == "bf16"
-    warm_up = min(300, max(1, wanted.steps // 10)) if wanted.steps else 300
+    warm_up = min(300, max(1, wanted.steps // 10 or int(10 * wanted.minutes)))
     rate = wanted.rate or (1e-3 if wanted.start else 3e-3)
     return Recipe(steps=wanted.steps, minutes=wanted.minutes, rate=rate, warm_up=warm_up, bf16=half, seed=wanted.seed)
 
