@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from misr import zoo
 from misr.errors import InputError, MisrError
+from misr.train import proxy, valid
 from misr.train.fit import Training, fit
 from misr.train.footage import gather, sources, split
 from misr.train.loop import Run
@@ -31,6 +32,13 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def little_validation(monkeypatch):
+    monkeypatch.setattr(valid, "LONGEST", 3)
+    monkeypatch.setattr(valid, "MOST_SCENES", 1)
+    monkeypatch.setattr(proxy, "EACH", 1)
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +112,18 @@ def test_what_it_makes_upscales(data, tmp_path, net):
     assert [(f.width, f.height) for f in media.read(out)] == [(192, 128)] * 16
 
 
-@pytest.mark.parametrize(("net", "how"), [("fast", "mixed"), ("gru", "codec"), ("gru", "bi")])
-def test_a_stopped_training_ends_bit_for_bit_as_an_unbroken_one(data, tmp_path, net, how):
+@pytest.mark.parametrize(
+    ("net", "how", "labels"),
+    [("fast", "mixed", "hr"), ("gru", "codec", "hr"), ("fast", "bi", "heldout"), ("gru", "bi", "both")],
+)
+def test_a_stopped_training_ends_bit_for_bit_as_an_unbroken_one(data, tmp_path, net, how, labels):
     whole, broken = (tmp_path / n / "mine" for n in ("whole", "broken"))
-    fit(training(data, whole, net, degradation=how))
+    fit(training(data, whole, net, degradation=how, labels=labels))
     with pytest.raises(Stop):
-        fit(training(data, broken, net, degradation=how), stepped=stopping_at(4))
+        fit(training(data, broken, net, degradation=how, labels=labels), stepped=stopping_at(4))
     assert not broken.exists()
     told = []
-    fit(training(data, broken, net, degradation=how), say=told.append)
+    fit(training(data, broken, net, degradation=how, labels=labels), say=told.append)
     assert any("going on at step 3" in line for line in told)
     assert weights(whole) == weights(broken)
 
@@ -151,6 +162,22 @@ def test_what_cannot_be_meant_is_one_sentence(data, tmp_path, change, words):
     with pytest.raises(MisrError, match=words) as said:
         fit(replace(training(data, tmp_path / "mine"), **change))
     assert "\n" not in str(said.value)
+
+
+def test_what_self_training_made_worse_is_not_kept(data, tmp_path):
+    fit(training(data, tmp_path / "first", run=tmp_path / "r1", steps=30))
+    start = str(tmp_path / "first")
+    made = fit(training(data, tmp_path / "second", "", start=start, labels="heldout", rate=0.5, run=tmp_path / "r2"))
+    assert "no better" in made.card.note and "heldout_psnr_db" in made.card.scores
+    one, two = (zoo.build(tmp_path / n)[0].state_dict() for n in ("first", "second"))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_hidden_views_need_clips(data, tmp_path):
+    with pytest.raises(InputError, match="needs clips"):
+        fit(
+            replace(training(data, tmp_path / "mine", labels="heldout"), data=tuple(str(p) for p in data.glob("*.png")))
+        )
 
 
 def test_a_run_of_other_settings_is_refused_until_restarted(data, tmp_path):

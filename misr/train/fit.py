@@ -86,20 +86,26 @@ class Outcome:
     baseline: str
 
 
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
 def fit(
     wanted: Training,
     *,
-    say: Say = lambda line: None,
+    say: Say = silent,
     stepped: Callable[[Run], None] = lambda run: None,
     tell: Callable[[dict[str, float]], None] = lambda line: None,
 ) -> Outcome:
     """Train as wanted, or go on where a stopped run was, and write the model directory."""
     device = place(wanted)
     ranks.begin(device)
+    say = say if ranks.first() else silent
     keep_pages()
     net, card = student(wanted)
     folder = wanted.run or Path("runs") / wanted.out.name
     enter(folder, wanted)
+    ranks.agreed(0)  # nobody looks for a checkpoint before the first process has made room
     say(f"{card.net} x{card.scale:g}, {zoo.parameters(net):,} parameters; the run is in {folder}")
     footage = gather(wanted.data, most_bytes=int(wanted.memory * 2**30), halve=wanted.labels == "hr", say=say)
     for line in (*footage.notes, footage.told):

@@ -14,7 +14,7 @@ from misr.train.data import Material
 from misr.train.degrade import Plane
 from misr.train.scenes import Degradation, Scenes, degraded
 
-MOST_CLIPS, MOST_STILLS, LONGEST = 6, 12, 12
+MOST_CLIPS, MOST_STILLS, MOST_SCENES, LONGEST = 6, 12, 4, 12
 SIDE = 384  # sharp pixels along a side of a clip's middle, 512 of a still's
 T = TypeVar("T")
 WARM = 4  # views before the first that counts
@@ -42,7 +42,7 @@ def trials(
         crop = max(2 * multiple, min(80, min(max(p.shape) for p in material.valid_stills) // (2 * cell) * 2 * multiple))
         batch = Scenes(
             material.valid_stills, scale=scale, crop=crop, degradation=degradation, device=device, seed=7
-        ).batch(4, LONGEST)
+        ).batch(MOST_SCENES, LONGEST)
         made += [Trial(v[None], (255 * s[:, 0]).round()) for v, s in zip(batch.views, batch.sharp, strict=True)]
     return made
 
