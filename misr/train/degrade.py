@@ -77,14 +77,20 @@ def jpeg(plane: Plane, quality: int) -> Plane:
     return cv2.imdecode(cv2.imencode(".jpg", plane, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]
 
 
-def h264(planes: Sequence[Plane], crf: int, *, preset: str = "veryfast") -> list[Plane]:
-    """Planes of one even size after libx264, as one clip of gray luma."""
+def h264(planes: Sequence[Plane], crf: int, *, preset: str = "veryfast", lookahead: bool = True) -> list[Plane]:
+    """Planes of one even size after libx264, as one clip of gray luma.
+
+    lookahead    x264 shares bits out over the coming frames; with that, now and then, one clip becomes two different ones
+    """
     import av
 
+    options = {"crf": str(crf), "preset": preset, "threads": "1"}
+    if not lookahead:
+        options["x264-params"] = "mbtree=0:weightp=0:rc-lookahead=0:sync-lookahead=0"
     h, w = planes[0].shape
     with io.BytesIO() as file:
         with av.open(file, "w", format="matroska") as out:
-            stream = out.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": preset, "threads": "1"})
+            stream = out.add_stream("libx264", rate=25, options=options)
             stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
             for n, plane in enumerate(planes):
                 whole = np.concatenate([plane, np.full((h // 2, w), 128, np.uint8)])
