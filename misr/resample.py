@@ -70,11 +70,24 @@ def phase_kernel(
     return weight.contiguous()
 
 
+@lru_cache(maxsize=64)
+def phase_kernel_on(
+    device: torch.device,
+    dtype: torch.dtype,
+    scale: int,
+    kernel: Kernel = "bicubic",
+    shift: tuple[float, float] = (0.0, 0.0),
+    cell: int = 1,
+) -> Tensor:
+    """phase_kernel() where it is used: sent once, as a step that is captured in a CUDA graph may not send anything."""
+    return phase_kernel(scale, kernel, shift, cell).to(device, dtype)
+
+
 def phases(
     planes: Tensor, scale: int, kernel: Kernel = "bicubic", shift: tuple[float, float] = (0.0, 0.0), *, cell: int = 1
 ) -> Tensor:
     """Enlarge (n, 1, h, w) by an integer, left unshuffled: (n, r^2, h / cell, w / cell), r = cell * scale, channels last."""
-    weight = phase_kernel(scale, kernel, shift, cell).to(planes.device, planes.dtype)
+    weight = phase_kernel_on(planes.device, planes.dtype, scale, kernel, shift, cell)
     reach = (weight.shape[-1] - cell) // 2
     x = F.pad(planes, (reach, reach, reach, reach), mode="replicate")
     n, _, h, w = x.shape

@@ -86,6 +86,29 @@ def test_the_last_part_is_squares_over_one_code_value():
     assert float(distance(error, torch.zeros(2), squares=True)) == pytest.approx(0.05 * 255 / 2)
 
 
+@pytest.mark.parametrize("longest", [0, 40])
+def test_soap_learns_a_kernel_as_a_matrix_or_as_a_block(longest):
+    torch.manual_seed(0)
+    kernel, target = torch.zeros(6, 5, 3, 3, requires_grad=True), torch.randn(6, 5, 3, 3)
+    soap = Soap([kernel], lr=3e-2, longest=longest)
+    for _ in range(250):
+        x = torch.randn(4, 5, 8, 8) * torch.logspace(0, -1, 5)[:, None, None]
+        loss = F.mse_loss(F.conv2d(x, kernel), F.conv2d(x, target))
+        soap.zero_grad()
+        loss.backward()
+        soap.step()
+    state = soap.state[kernel]
+    assert [len(state["basis_" + a]) for a in "lrs" if "basis_" + a in state] == ([6, 5, 9] if longest else [6, 45])
+    assert loss < 0.01 * target.square().sum() / 6
+
+
+def test_there_can_be_enough_before_the_end(tmp_path):
+    run = Run(RECIPE, fast(), tmp_path)
+    train(run, Noise(), supervised, lambda net: 0.0, every=100, enough=lambda: run.step == 5)
+    again = Run(RECIPE, fast(), tmp_path)
+    assert again.step == 5 and same(run.net, again.net)
+
+
 def test_the_rate_rises_then_falls_to_its_end():
     recipe = Recipe(steps=1000, warm_up=100)
     rates = [rate(recipe, n, n / 1000) for n in range(1000)]

@@ -87,11 +87,13 @@ def distance(made: Tensor, wanted: Tensor, *, squares: bool, kind: Loss = "smoot
 class Run:
     """A training run in a folder: net, its average, optimiser, step, seconds; saved and resumed as one checkpoint."""
 
-    def __init__(self, recipe: Recipe, net: nn.Module, folder: Path, *, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe, net: nn.Module, folder: Path, *, device: str | torch.device = "cpu", longest: int = 0
+    ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         self.net = net.to(self.device)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
-        self.optimiser = Soap([p for p in self.net.parameters() if p.requires_grad], lr=recipe.rate)
+        self.optimiser = Soap([p for p in self.net.parameters() if p.requires_grad], recipe.rate, longest=longest)
         self.step, self.seconds, self.usual, self.source_state = 0, 0.0, 0.0, None
         if self.path.exists():
             self.resume()
@@ -140,14 +142,23 @@ class Run:
 
     def update(self, loss: Callable[[nn.Module, bool], Tensor]) -> Tensor:
         """One step down loss(net, squares); its value before the step. A gradient that is not finite moves nothing."""
+        return self.follow(lambda squares: self.gradients(loss, squares))
+
+    def gradients(self, loss: Callable[[nn.Module, bool], Tensor], squares: bool) -> Tensor:
+        """loss(net, squares), and its gradients in place of the former ones."""
+        context = torch.autocast(self.device.type, torch.bfloat16) if self.recipe.bf16 else nullcontext()
+        self.optimiser.zero_grad(set_to_none=True)
+        with context:
+            value = loss(self.net, squares)
+        value.backward()
+        return value.detach()
+
+    def follow(self, gradients: Callable[[bool], Tensor]) -> Tensor:
+        """One step along what gradients(squares) leaves in the parameters; gives what it gives, a loss."""
         recipe, began = self.recipe, time.monotonic()
         for group in self.optimiser.param_groups:
             group["lr"] = rate(recipe, self.step, self.done)
-        context = torch.autocast(self.device.type, torch.bfloat16) if recipe.bf16 else nullcontext()
-        self.optimiser.zero_grad(set_to_none=True)
-        with context:
-            value = loss(self.net, self.done >= 1 - recipe.squares)
-        value.backward()
+        value = gradients(self.done >= 1 - recipe.squares)
         ranks.average([p.grad for p in self.net.parameters() if p.grad is not None])
         if self._tame():
             self.optimiser.step()
@@ -155,7 +166,7 @@ class Run:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
         self.step += 1
         self.seconds += time.monotonic() - began
-        return value.detach()
+        return value
 
     def _tame(self) -> bool:
         """Shorten a gradient far longer than usual; False for one that is not finite."""
@@ -179,23 +190,30 @@ def train(
     every: int = 500,
     tell: Callable[[dict[str, float]], None] = lambda line: None,
     stepped: Callable[[Run], None] = lambda run: None,
+    update: Callable[[Any], Tensor] | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> nn.Module:
-    """Run to the recipe's end; each `every` steps a checkpoint and a line of log.jsonl with check(average) in dB.
+    """Run to the recipe's end, or until there is `enough` for now.
 
-    stepped(run) is called after every step, tell(line) after every line. Of several processes the first checks and writes.
+    Each `every` steps leave a checkpoint and a line of log.jsonl with check(average) in dB. stepped(run) is called after
+    every step, tell(line) after every line; update(batch) makes a step in another way than run.update. Of several
+    processes the first checks and writes.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     if run.source_state is not None:
         source.restore(run.source_state)
     losses: list[Tensor] = []
-    while run.done < 1:
+    update = update or (lambda batch: run.update(lambda net, squares: loss(net, batch, squares)))
+    over = run.done >= 1
+    while not over:
         began = time.monotonic()
         batch = source.draw()
         waited = time.monotonic() - began
-        losses.append(run.update(lambda net, squares, batch=batch: loss(net, batch, squares)))  # type: ignore[misc]
+        losses.append(update(batch))
         run.seconds = ranks.agreed(run.seconds + waited)  # all must see the same end and the same rate
         stepped(run)
-        if run.step % every == 0 or run.done >= 1:
+        over = run.done >= 1 or enough()
+        if run.step % every == 0 or over:
             run.save(source)
             if ranks.first():
                 tell(report(run, float(torch.stack(losses).mean()), check))
