@@ -61,7 +61,7 @@ def train(
 ) -> None:
     """Train a net on DATA into a model directory; the same command goes on after a stop.
 
-    Several GPUs:   torchrun --nproc-per-node 4 -m misr train DATA... --net gru -s 4 -o models/mine --steps 50000
+    Several GPUs:   torchrun --nproc-per-node 4 -m -- misr train DATA... --net gru -s 4 -o models/mine --steps 50000
     """
     from misr.cli.upscale import one_of, say
     from misr.train.fit import Training, fit

@@ -60,7 +60,7 @@ def alike(tensors: Sequence[Tensor]) -> None:
     """Give all processes the first one's tensors."""
     if together():
         for t in tensors:
-            dist.broadcast(t, 0)
+            dist.broadcast(t.detach(), 0)
 
 
 def agreed(value: float) -> float:
