@@ -138,6 +138,13 @@ def test_training_begins_where_a_model_is(data, tmp_path):
     )
     assert torch.equal(one, two), "motion stays where a net starts from a model"
     assert weights(tmp_path / "first") != weights(tmp_path / "second")
+    wide = TINY["gru"] | {"width": 16}
+    fit(
+        training(
+            data, tmp_path / "wide", "gru", motion=str(tmp_path / "first"), run=tmp_path / "r3", options=wide, steps=2
+        )
+    )
+    assert torch.equal(one, torch.cat([p.flatten() for p in zoo.build(tmp_path / "wide")[0].motion.parameters()]))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +160,7 @@ def test_training_begins_where_a_model_is(data, tmp_path):
         ({"crop": 256}, "smaller --crop"),
         ({"crop": 15}, "even"),
         ({"freeze": ("motion",)}, "--freeze motion"),
+        ({"motion": "fast-x2"}, "no part that finds motion"),
         ({"data": ("nowhere",)}, "no such file"),
         ({"data": ()}, "no clip and no picture"),
         ({"scale": 0}, "which scale"),

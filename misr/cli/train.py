@@ -33,8 +33,12 @@ def train(
         str, typer.Option("--labels", help="hr: DATA is sharp and is shrunk; heldout: views hidden from the net; both.")
     ] = "hr",
     start: Annotated[str, typer.Option("--start", help="A model to begin from: its name or directory.")] = "",
+    motion: Annotated[
+        str, typer.Option("--motion", help="A model whose motion the net gets, whatever its width.")
+    ] = "",
     freeze: Annotated[
-        Text, typer.Option("--freeze", help="Parts of the net that stay, as motion (default with --start); none.")
+        Text,
+        typer.Option("--freeze", help="Parts of the net that stay, as motion (default with --start, --motion); none."),
     ] = None,
     degradation: Annotated[
         str, typer.Option("--degradation", help="bi, bd, mixed (kernels, noise), codec (and H.264, JPEG).")
@@ -79,6 +83,7 @@ def train(
         minutes=minutes,
         labels=cast("Labels", labels),
         start=start,
+        motion=motion,
         freeze=None if freeze is None else tuple(p for p in freeze.split(",") if p and p != "none"),
         degradation=cast("Degradation", degradation),
         optics=optics,

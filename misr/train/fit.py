@@ -43,7 +43,8 @@ class Training:
     steps, minutes   one of them: how long
     views, frames, crop   views of the longest window, views a batch, LR pixels of a side
     degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic
-    start         a model whose weights are the first; freeze: parts of the net that stay as they are
+    start         a model whose weights are the first; motion: one whose motion the net gets, whatever else it is
+    freeze        parts of the net that stay as they are; by default a motion that another model has learned
     """
 
     data: tuple[str, ...]
@@ -62,6 +63,7 @@ class Training:
     rate: float = 0
     seed: int = 0
     start: str = ""
+    motion: str = ""
     freeze: tuple[str, ...] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -156,11 +158,28 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
         raise InputError(f"options {options} do not fit net {name} ({e})") from None
     if first:
         zoo.load(net, zoo.find(wanted.start) / "weights.safetensors", first)
+    if wanted.motion:
+        take_motion(net, wanted.motion)
     freeze(net, wanted)
     before, emit, after = export.shape(net)
     card = ModelCard(name=wanted.out.resolve().name, net=name, scale=scale, options=options, before=before, emit=emit,
                      after=after, multiple=getattr(net, "cell", 1) or 1, halo=int(net.halo))  # type: ignore[arg-type]  # fmt: skip
     return net.to(memory_format=torch.channels_last), card  # type: ignore[call-overload]
+
+
+def take_motion(net: nn.Module, model: str) -> None:
+    """Give a net the motion of a model."""
+    theirs = getattr(zoo.build(model)[0], "motion", None)
+    if theirs is None or not hasattr(net, "motion"):
+        raise InputError(
+            f"--motion {model}: {'the net' if theirs is not None else 'this model'} has no part that finds motion"
+        )
+    try:
+        net.motion.load_state_dict(theirs.state_dict())  # type: ignore[union-attr]
+    except RuntimeError:
+        raise InputError(
+            f"--motion {model}: its motion has other sizes; give its options with --option 'motion={{...}}'"
+        ) from None
 
 
 def check(wanted: Training) -> None:
@@ -179,10 +198,10 @@ def check(wanted: Training) -> None:
 
 
 def freeze(net: nn.Module, wanted: Training) -> None:
-    """Keep parts of the net as they are: by default the motion of a net that starts from a model."""
+    """Keep parts of the net as they are: by default the motion that another model has learned."""
     parts = wanted.freeze
     if parts is None:
-        parts = ("motion",) if wanted.start and hasattr(net, "motion") else ()
+        parts = ("motion",) if (wanted.start or wanted.motion) and hasattr(net, "motion") else ()
     for part in parts:
         if not isinstance(getattr(net, part, None), nn.Module):
             raise InputError(f"--freeze {part}: the net has {', '.join(dict(net.named_children()))}")

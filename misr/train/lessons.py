@@ -79,8 +79,8 @@ def from_hidden(wanted: Training, net: nn.Module, material: Material, device: to
 
 def known_flow(wanted: Training, device: torch.device) -> heldout.Flow:
     """The motion that the model has from which the net starts; the classical one where there is none."""
-    if wanted.start:
-        motion = getattr(zoo.build(wanted.start)[0], "motion", None)
+    if model := wanted.motion or wanted.start:
+        motion = getattr(zoo.build(model)[0], "motion", None)
         if motion is not None:
             return heldout.steady(motion.to(device))
     return heldout.steady(heldout.dis)
