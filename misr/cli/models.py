@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from misr.card import ModelCard
 
-SETS = ("Set5", "Set14", "BSD100")
+SETS = ("Set5", "Set14", "BSD100", "Vid4")
 # Luma PSNR (dB) and SSIM of MATLAB's bicubic at each scale, as `scripts/score ../shared/data/test fast-x2 fast-x4` prints it
 BICUBIC = {
     2.0: ("33.65 / 0.9296", "30.32 / 0.8692", "29.55 / 0.8429"),
