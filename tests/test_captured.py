@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from misr.nets.gru import Gru
 from misr.train import numbered
@@ -80,6 +81,21 @@ def test_without_a_gpu_a_step_is_the_runs_own(tmp_path):
     assert step.reason == "on a cpu"
     a, b = step(batch), other.update(lambda net, squares: numbered.loss(net, batch, squares))
     assert a == b and same(one.net, other.net)
+
+
+def test_a_step_asks_nothing_back(tmp_path):
+    """No value of a tensor decides what comes next, and no constant is sent: else it could not be captured."""
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            assert not any(word in str(func) for word in ("_local_scalar_dense", "nonzero", "lift_fresh")), func
+            return func(*args, **(kwargs or {}))
+
+    it, batch = run(tmp_path), numbers()[3]
+    step = Captured(it, numbered.loss)
+    step.eager(batch, False)  # constants are made once
+    with Watch():
+        step.eager(batch, False)
 
 
 @pytest.mark.gpu

@@ -51,11 +51,11 @@ def test_a_video_net_is_trained_in_two_stages_and_lends_its_motion(pack, tmp_pat
     one, other = tmp_path / "one", tmp_path / "other"
     call("train_video", monkeypatch, pack, "--out", one, "--scale", 2, "--run", tmp_path / "run", *TINY)
     card = zoo.card(one)
-    assert card.recipe.startswith("scripts/train_video ") and card.options["motion"] == {"repeats": 2}
+    assert card.recipe.startswith("scripts/train_video ") and card.options["motion"] == {}
     call("train_video", monkeypatch, pack, "--out", other, "--run", tmp_path / "run4", "--motion-from", one, *TINY)
     a, b = (load_file(m / "weights.safetensors") for m in (one, other))
     assert zoo.card(other).scale == 4 and all(torch.equal(a[k], b[k]) for k in a if k.startswith("motion."))
-    with pytest.raises(InputError, match="another --run"):
+    with pytest.raises(InputError, match="give --run"):
         call("train_video", monkeypatch, pack, "--out", one, "--run", tmp_path / "run", *TINY)
 
 
