@@ -6,6 +6,7 @@ sub-pixel detail that a warped LR state smears.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from misr.nets.motion import Motion, inside, warp, warp_cells
 from misr.resample import phases
+
+TOGETHER = 4  # pairs of views whose motion is searched for at once
 
 
 class Memory(NamedTuple):
@@ -70,16 +73,24 @@ class Gru(nn.Module):
         """LR pixels a tile carries around itself: the convolutions of a few steps, and the reach of the motion search."""
         return 64
 
-    def aligned(self, view: Tensor, base: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """The memory brought onto the grid of `view`: what the last picture adds to the base (b, s*s, h, w), the state."""
-        flow = self.flow(view, memory.view)
+    def flow(self, here: Tensor, there: Tensor) -> Tensor:
+        """Motion from views to those remembered, both (n, 1, h, w): (n, 2, h, w)."""
+        return self.motion(here, there)
+
+    def flows(self, views: Tensor) -> Iterator[Tensor]:
+        """Motion (b, 2, h, w) from every view but the first to the one before, a few at a time: so threads share the work."""
+        b, t, *_ = views.shape
+        for start in range(1, t, TOGETHER):
+            stop = min(start + TOGETHER, t)
+            here, there = views[:, start:stop], views[:, start - 1 : stop - 1]
+            found = self.flow(*(rearrange(x, "b t c h w -> (t b) c h w") for x in (here, there)))
+            yield from rearrange(found, "(t b) d h w -> t b d h w", b=b)
+
+    def aligned(self, flow: Tensor, base: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """The memory brought along a flow: what its picture adds to the base (b, s*s, h, w), and its state."""
         seen = inside(flow) * memory.there
         state = warp(memory.state, flow) * seen
         return (warp_cells(memory.picture, flow, self.scale) - base) * seen, state
-
-    def flow(self, here: Tensor, there: Tensor) -> Tensor:
-        """Motion from the present view to the remembered one, (b, 2, h, w)."""
-        return self.motion(here, there)
 
     def update(self, view: Tensor, added: Tensor | None, state: Tensor | None) -> Tensor:
         """The new state (b, width, h, w) of a view (b, 1, h, w), from what is left of the past, if there was any."""
@@ -93,10 +104,13 @@ class Gru(nn.Module):
         candidate = F.relu(self.candidate(seen)) + self.keep(seen).sigmoid() * state
         return torch.lerp(state, self.blocks(candidate), self.fresh(seen).sigmoid())
 
-    def step(self, view: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
+    def step(self, view: Tensor, memory: Memory | None, flow: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One view (b, 1, h, w): its picture as phases (b, s*s, h, w), float32, and the new state."""
         base = phases(view.float(), self.scale)
-        added, state = self.aligned(view, base, memory) if memory else (None, None)
+        added = state = None
+        if memory:
+            flow = self.flow(view, memory.view) if flow is None else flow
+            added, state = self.aligned(flow, base, memory)
         state = self.update(view, added, state)
         return base + self.decode(state).float(), state
 
@@ -124,9 +138,9 @@ class Gru(nn.Module):
 
     def unroll(self, views: Tensor, valid: Tensor | None, centres: range) -> Iterator[Tensor]:
         """The pictures that phases() stacks, one by one; valid None says that every view is real."""
-        memory = None
+        memory, flows = None, chain([None], self.flows(views[:, : centres.stop]))
         for n in range(centres.stop):
-            picture, state = self.step(views[:, n], memory)
+            picture, state = self.step(views[:, n], memory, next(flows) if valid is None else None)
             if n >= centres.start:
                 yield picture
             if n + 1 < centres.stop:
