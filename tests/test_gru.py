@@ -56,7 +56,9 @@ def test_a_view_that_is_not_valid_changes_nothing_wherever_it_is():
         results.append(call(net, padded, [0, 1, 1, 0, 0, 1, 1, 0])[:, [1, 2, 5, 6]])
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
-    assert torch.allclose(results[0], call(net, x), atol=1e-6)  # motion is searched for one by one, not together
+    assert torch.allclose(
+        results[0], call(net, x), atol=1e-6
+    )  # motion is searched for in groups, and these fall otherwise
 
 
 def test_a_window_of_one_view_is_the_first_of_a_longer_one():
@@ -130,8 +132,8 @@ def test_the_last_picture_comes_back_on_the_hr_grid_less_the_base():
     """Where nothing moves, what is fed back is exactly what the last step added."""
     net, x = random_gru(4), moving(1)
     with torch.inference_mode():
-        picture, state = net.step(x[:, 0], None)
-        memory = net.remember(x[:, 0], F.pixel_shuffle(picture, 4), state, None, None)
+        picture, state = net.step(x[:, 0], None, None)
+        memory = net.remember(F.pixel_shuffle(picture, 4), state, None, None)
         base = phases(x[:, 0], 4)
         added, again = net.aligned(torch.zeros(1, 2, 24, 32), base, memory)
     assert torch.allclose(added, picture - base, atol=1e-5)

@@ -21,12 +21,11 @@ TOGETHER = 4  # pairs of views whose motion is searched for at once
 
 
 class Memory(NamedTuple):
-    """What the last valid view left: the view (b, 1, h, w), its picture (b, 1, s*h, s*w), the state (b, width, h, w).
+    """What the last valid view left: its picture (b, 1, s*h, s*w), the state (b, width, h, w).
 
     there (b, 1, 1, 1) is 1 once there was such a view.
     """
 
-    view: Tensor
     picture: Tensor
     state: Tensor
     there: Tensor
@@ -77,12 +76,18 @@ class Gru(nn.Module):
         """Motion from views to those remembered, both (n, 1, h, w): (n, 2, h, w)."""
         return self.motion(here, there)
 
-    def flows(self, views: Tensor) -> Iterator[Tensor]:
-        """Motion (b, 2, h, w) from every view but the first to the one before, a few at a time: so threads share the work."""
+    def flows(self, views: Tensor, real: Tensor | None) -> Iterator[Tensor]:
+        """Motion (b, 2, h, w) from every view but the first to the last real one before it; real (b, t), None for all.
+
+        A few at a time, so that small planes keep all threads busy; always the same few, so that windows agree to the bit.
+        """
         b, t, *_ = views.shape
+        number = torch.arange(t, device=views.device).expand(b, t)
+        before = number if real is None else torch.where(real > 0, number, 0).cummax(1).values
+        window = torch.arange(b, device=views.device)[:, None]
         for start in range(1, t, TOGETHER):
             stop = min(start + TOGETHER, t)
-            here, there = views[:, start:stop], views[:, start - 1 : stop - 1]
+            here, there = views[:, start:stop], views[window, before[:, start - 1 : stop - 1]]
             found = self.flow(*(rearrange(x, "b t c h w -> (t b) c h w") for x in (here, there)))
             yield from rearrange(found, "(t b) d h w -> t b d h w", b=b)
 
@@ -104,28 +109,24 @@ class Gru(nn.Module):
         candidate = F.relu(self.candidate(seen)) + self.keep(seen).sigmoid() * state
         return torch.lerp(state, self.blocks(candidate), self.fresh(seen).sigmoid())
 
-    def step(self, view: Tensor, memory: Memory | None, flow: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def step(self, view: Tensor, memory: Memory | None, flow: Tensor | None) -> tuple[Tensor, Tensor]:
         """One view (b, 1, h, w): its picture as phases (b, s*s, h, w), float32, and the new state."""
         base = phases(view.float(), self.scale)
-        added = state = None
-        if memory:
-            flow = self.flow(view, memory.view) if flow is None else flow
-            added, state = self.aligned(flow, base, memory)
+        added, state = (None, None) if memory is None or flow is None else self.aligned(flow, base, memory)
         state = self.update(view, added, state)
         return base + self.decode(state).float(), state
 
-    def remember(
-        self, view: Tensor, picture: Tensor, state: Tensor, valid: Tensor | None, old: Memory | None
-    ) -> Memory:
-        """The memory after a view; where the whole view is not valid (b, 1, 1, 1), the old one."""
-        there = view.new_ones(view.shape[0], 1, 1, 1)
-        new = Memory(view, picture, state, there)
-        if valid is None:
-            return new
+    def remember(self, picture: Tensor, state: Tensor, real: Tensor | None, old: Memory | None) -> Memory:
+        """The memory after a view; where the view is not real (b, 1, 1, 1), the old one."""
+        there = picture.new_ones(picture.shape[0], 1, 1, 1)
+        if real is None:
+            return Memory(picture, state, there)
         if old is None:
-            old = Memory(*(torch.zeros_like(x) for x in new))
-        view, picture, state = (torch.where(valid > 0, a, b.to(a.dtype)) for a, b in zip(new[:3], old[:3], strict=True))
-        return Memory(view, picture, state, torch.maximum(valid, old.there))
+            old = Memory(torch.zeros_like(picture), torch.zeros_like(state), torch.zeros_like(there))
+        picture, state = (
+            torch.where(real > 0, a, b.to(a.dtype)) for a, b in ((picture, old.picture), (state, old.state))
+        )
+        return Memory(picture, state, torch.where(real > 0, there, old.there))
 
     def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """Pictures of the centres before the shuffle, float32 (b, n, s*s, h, w), channels last."""
@@ -138,14 +139,18 @@ class Gru(nn.Module):
 
     def unroll(self, views: Tensor, valid: Tensor | None, centres: range) -> Iterator[Tensor]:
         """The pictures that phases() stacks, one by one; valid None says that every view is real."""
-        memory, flows = None, chain([None], self.flows(views[:, : centres.stop]))
+        real = None
+        if valid is not None:
+            real = valid.amax((-3, -2, -1))  # (b, t)
+            views = torch.where(real[..., None, None, None] > 0, views, 0)
+        memory, flows = None, chain([None], self.flows(views, real))
         for n in range(centres.stop):
-            picture, state = self.step(views[:, n], memory, next(flows) if valid is None else None)
+            picture, state = self.step(views[:, n], memory, next(flows))
             if n >= centres.start:
                 yield picture
             if n + 1 < centres.stop:
-                real = None if valid is None else valid[:, n].amax((-2, -1), keepdim=True)
-                memory = self.remember(views[:, n], F.pixel_shuffle(picture, self.scale), state, real, memory)
+                now = None if real is None else real[:, n, None, None, None]
+                memory = self.remember(F.pixel_shuffle(picture, self.scale), state, now, memory)
 
     def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """Pictures of the centres (b, n, 1, s*h, s*w)."""
