@@ -7,7 +7,7 @@ sub-pixel detail that a warped LR state smears.
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +53,7 @@ class Gru(nn.Module):
     cell = 1
 
     def __init__(
-        self, *, scale: int = 4, width: int = 16, blocks: int = 4, motion: dict[str, int] | None = None
+        self, *, scale: int = 4, width: int = 16, blocks: int = 4, motion: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
         self.scale, self.width = scale, width

@@ -7,6 +7,8 @@ level's own resolution, the field has half of it. Learning the whole step from p
 Flow convention: flow[:, 0] = dx right, flow[:, 1] = dy down, in pixels; here(p) is found at there(p + flow(p)).
 """
 
+from math import ceil
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -100,6 +102,15 @@ def around(x: Tensor) -> Tensor:
     return x
 
 
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """Planes (n, 1, h, w) under a Gaussian of `sigma` pixels."""
+    reach = ceil(3 * sigma)
+    weight = torch.exp(-((torch.arange(2 * reach + 1, device=x.device) - reach) ** 2) / (2 * sigma * sigma))
+    weight = weight / weight.sum()
+    x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
+    return F.conv2d(F.conv2d(x, weight.reshape(1, 1, 1, -1)), weight.reshape(1, 1, -1, 1))
+
+
 def evidence(here: Tensor, there: Tensor) -> Tensor:
     """What a Gauss-Newton step from zero motion sees on cells of 2x2 pixels with their neighbours: (n, 5, h/2, w/2).
 
@@ -139,11 +150,15 @@ class Step(nn.Module):
 class Motion(nn.Module):
     """Flow from one view to another, both (n, 1, h, w) in [0, 1], any size.
 
-    Each of `levels` levels makes its step `repeats` times with the same weights.
+    Each of `levels` levels makes its step `repeats` times with the same weights. Both views are first blurred by a Gaussian
+    of `blur` pixels: aliased patterns, such as rows of windows, else seem to move the wrong way.
     """
 
-    def __init__(self, *, levels: int = 5, width: int = 16, depth: int = 3, repeats: int = 2) -> None:
+    def __init__(
+        self, *, levels: int = 5, width: int = 16, depth: int = 3, repeats: int = 2, blur: float = 0.0
+    ) -> None:
         super().__init__()
+        self.blur = blur
         self.steps = nn.ModuleList(Step(width, depth) for _ in range(levels))
         self.repeats = repeats
 
@@ -171,6 +186,9 @@ class Motion(nn.Module):
     def forward(self, here: Tensor, there: Tensor) -> Tensor:
         """Flow (n, 2, h, w), float32, in pixels, from `here` to `there`."""
         h, w = here.shape[-2:]
+        if self.blur:
+            with torch.autocast(here.device.type, enabled=False):
+                here, there = blurred(here.float(), self.blur), blurred(there.float(), self.blur)
         cell = 2 ** len(self.steps)
         pad = (0, -w % cell, 0, -h % cell)
         if any(pad):
