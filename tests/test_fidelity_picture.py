@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import misr
-from misr.plan import describe, plan
+from misr.plan import plan
+from misr.summary import describe
 from tests import media
 from tests.test_fidelity import QUICK, announced, close, color_tags, gray, halved, planes, settings, upright, upscaled
 
