@@ -71,11 +71,15 @@ def choose(
     made_for = min(fitting) if fitting else max(BEST)
     if compressed and made_for in ROBUST:
         return ROBUST[made_for], "the source is compressed, and this one was trained on compressed views"
-    if moving and made_for in VIDEO:
-        if device != "cpu":
-            return VIDEO[made_for], f"several frames know more than one, and {device} is quick enough for it"
-        return BEST[made_for], f"fast on a CPU; -m {VIDEO[made_for]} looks at neighbouring frames too: sharper, slower"
-    return BEST[made_for], "fast, from one picture alone"
+    if not moving or made_for not in VIDEO:
+        return BEST[made_for], "fast, from one picture alone"
+    if compressed:
+        return BEST[
+            made_for
+        ], f"the source is compressed; {VIDEO[made_for]} learned from clean views and gains nothing there"
+    if device != "cpu":
+        return VIDEO[made_for], f"several frames know more than one, and {device} is quick enough for it"
+    return BEST[made_for], f"fast on a CPU; -m {VIDEO[made_for]} looks at neighbouring frames too: sharper, slower"
 
 
 def build(name_or_path: str | Path, *, scale: float | None = None) -> tuple[nn.Module, ModelCard]:

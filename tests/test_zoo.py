@@ -166,3 +166,9 @@ def test_on_a_cpu_the_quick_net_is_chosen_and_the_better_one_is_named():
     name, why = choose(4, moving=True, device="cpu")
     assert name == "fast-x4"
     assert "-m video-x4" in why
+
+
+def test_a_compressed_source_does_not_get_a_net_that_learned_from_clean_views():
+    name, why = choose(4, compressed=True, moving=True, device="cuda")
+    assert name == "fast-x4"
+    assert "compressed" in why
