@@ -11,8 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from misr import __version__
 from misr.errors import InputError, OutputError
 from misr.io.choice import encodes_odd, plan_encoding, squared
@@ -34,7 +32,7 @@ from misr.journal import journal_path, signature
 from misr.pipeline import AnyReader, Job, Progress, run
 from misr.summary import outcome
 from misr.upscaler import Precision, Upscaler
-from misr.zoo import best_device, card, choose
+from misr.zoo import card, choose, device_of
 
 HEIGHTS = {
     "480p": 480,
@@ -179,7 +177,7 @@ def chosen(info: ClipInfo, wanted: Settings) -> tuple[str, str]:
     """The model's name, and why it is that one; no reason for what the user named."""
     if wanted.model:
         return wanted.model, ""
-    device = torch.device(wanted.device).type if wanted.device else best_device().type
+    device = device_of(wanted.device).type
     return choose(factor(info, wanted), compressed=info.codec in LOSSY, moving=several(info), device=device)
 
 

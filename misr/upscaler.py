@@ -23,7 +23,7 @@ from misr.frame import Color, Frame
 from misr.resample import resample
 from misr.scene import Signature, is_cut_between, signature
 from misr.window import Sliding, Window
-from misr.zoo import best_device, build
+from misr.zoo import build, device_of
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -85,15 +85,8 @@ class Upscaler:
         strength: float = 1.0,
     ) -> None:
         net, self.card = build(model, scale=scale) if isinstance(model, str) else model
-        try:
-            self.device = torch.device(device) if device else best_device()
-            if self.device.type == "cuda" and not torch.cuda.is_available():
-                raise RuntimeError("no CUDA device here")
-            self.net = net.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        except RuntimeError as e:
-            raise ModelError(
-                f"device {device!r} cannot be used ({str(e).splitlines()[0]}); `misr doctor` lists what can"
-            ) from None
+        self.device = device_of(device)
+        self.net = net.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         if not 0 <= strength <= 1:
             raise InputError(f"strength {strength} is outside 0 (plain interpolation) to 1 (all learned detail)")
         self.precision = pick_precision(precision, self.card, self.device)

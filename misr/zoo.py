@@ -117,6 +117,20 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
+def device_of(asked: str | torch.device | None) -> torch.device:
+    """The device asked for, the best one here for None; ModelError for one that cannot be used."""
+    try:
+        device = torch.device(asked) if asked else best_device()
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("no CUDA device here")
+        torch.zeros(1, device=device).cpu()
+    except RuntimeError as e:
+        raise ModelError(
+            f"device {asked!r} cannot be used ({str(e).splitlines()[0]}); `misr doctor` lists what can"
+        ) from None
+    return device
+
+
 def best_device() -> torch.device:
     """cuda where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

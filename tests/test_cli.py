@@ -114,6 +114,13 @@ def test_a_bad_value_is_one_sentence_and_no_file(tmp_path: Path, words: str, cap
     assert [p.name for p in tmp_path.iterdir()] == ["in.mkv"]
 
 
+def test_a_device_that_is_not_there_is_one_sentence_also_where_misr_chooses_the_model(source: Path, capsys: Said) -> None:
+    target = source.with_name("out.mkv")
+    assert misr("upscale", source, target, "--device", "foo") == 1
+    assert "'foo' cannot be used" in one_sentence(capsys.readouterr().err)
+    assert not target.exists()
+
+
 def test_options_may_stand_before_or_after_the_paths(source: Path, capsys: Said) -> None:
     one, two = source.with_name("one.mkv"), source.with_name("two.mkv")
     assert misr("upscale", "-crf", "30", "-m", "bilinear", "-preset", "ultrafast", source, one) == 0
