@@ -39,7 +39,7 @@ def call(name, monkeypatch, *argv):
     module = module_from_spec(spec_from_loader(name, loader))
     loader.exec_module(module)
     monkeypatch.setattr(sys, "argv", [name, *map(str, argv)])
-    monkeypatch.setattr(module, "keep_pages", lambda: None, raising=False)
+    monkeypatch.setattr(module, "keep_heap", lambda: None, raising=False)
     threads = torch.get_num_threads()
     try:
         module.main()

@@ -102,13 +102,14 @@ def around(x: Tensor) -> Tensor:
     return x
 
 
-def blurred(x: Tensor, sigma: float) -> Tensor:
-    """Planes (n, 1, h, w) under a Gaussian of `sigma` pixels."""
-    reach = ceil(3 * sigma)
-    weight = torch.exp(-((torch.arange(2 * reach + 1, device=x.device) - reach) ** 2) / (2 * sigma * sigma))
-    weight = weight / weight.sum()
-    x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(x, weight.reshape(1, 1, 1, -1)), weight.reshape(1, 1, -1, 1))
+def blurred(x: Tensor, sigma: float, edges: str = "replicate") -> Tensor:
+    """Planes (n, 1, h, w) under a Gaussian of `sigma` pixels; edges as F.pad names them."""
+    reach = min(ceil(3 * sigma), x.shape[-1] - 1, x.shape[-2] - 1)
+    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    line = torch.exp(-at.square() / (2 * sigma * sigma))
+    line = line / line.sum()
+    x = F.pad(x, (reach, reach, reach, reach), mode=edges)
+    return F.conv2d(F.conv2d(x, line.reshape(1, 1, 1, -1)), line.reshape(1, 1, -1, 1))
 
 
 def evidence(here: Tensor, there: Tensor) -> Tensor:

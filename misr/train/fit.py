@@ -12,14 +12,14 @@ from torch import nn
 
 from misr import zoo
 from misr.card import ModelCard
-from misr.errors import InputError, ModelError
+from misr.errors import InputError
 from misr.nets import NETS
 from misr.train import export, ranks
 from misr.train.footage import Footage, gather
 from misr.train.lessons import Lesson, lesson
-from misr.train.loop import Loss, Recipe, Run, keep_pages, train
+from misr.train.loop import Loss, Recipe, Run, train
 from misr.train.scenes import Degradation
-from misr.upscaler import fast_bf16
+from misr.upscaler import fast_bf16, keep_heap
 
 Labels = Literal["hr", "heldout", "both"]
 Say = Callable[[str], None]
@@ -103,7 +103,7 @@ def fit(
     device = place(wanted)
     ranks.begin(device)
     say = say if ranks.first() else silent
-    keep_pages()
+    keep_heap()
     net, card = student(wanted)
     folder = wanted.run or Path("runs") / wanted.out.name
     enter(folder, wanted)
@@ -125,12 +125,8 @@ def fit(
 
 def place(wanted: Training) -> torch.device:
     """The device to learn on; under torchrun each process gets a GPU of its own."""
-    device = torch.device(wanted.device) if wanted.device else zoo.best_device()
+    device = zoo.device_of(wanted.device)
     if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ModelError(
-                f"device {wanted.device!r} cannot be used (no CUDA device here); `misr doctor` lists what can"
-            )
         device = torch.device("cuda", device.index if device.index is not None else ranks.local())
         torch.cuda.set_device(device)
     if wanted.threads:

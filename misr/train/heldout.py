@@ -8,7 +8,6 @@ The HR grid is the centre's and the labels' phases come from the motion, so ther
 from frame to frame: it is no independent label, and replay with supervision keeps a net from learning it.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from misr.nets.motion import inside, warp, warp_cells
+from misr.nets.motion import blurred, inside, warp, warp_cells
 from misr.resample import resample
 from misr.train.camera import Dice
 from misr.train.degrade import Plane, gaussian
@@ -107,12 +106,7 @@ def imaged(sharp: Tensor, scale: int, optics: float) -> Tensor:
 
 def soft(x: Tensor, sigma: float = SOFT) -> Tensor:
     """Planes (b, 1, h, w) without their detail."""
-    reach = min(3 * math.ceil(sigma), x.shape[-1] - 1, x.shape[-2] - 1)
-    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
-    line = torch.exp(-at.square() / (2 * sigma**2))
-    line = (line / line.sum())[None, None]
-    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="reflect"), line[:, :, None])
-    return F.conv2d(F.pad(x, (0, 0, reach, reach), mode="reflect"), line[..., None])
+    return blurred(x, sigma, "reflect")
 
 
 def light(seen: Tensor, label: Tensor, belief: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,8 @@ A run is as long as its recipe says, in steps or in minutes of work; a resumed r
 """
 
 import copy
-import ctypes
 import json
 import math
-import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -55,14 +53,6 @@ class Recipe:
     average: float = 0.999
     bf16: bool = True
     seed: int = 0
-
-
-def keep_pages() -> None:
-    """Let glibc keep freed memory, up to 512 MB: else large tensors are page-faulted in anew (some steps 5x slower)."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, 512 << 20)  # M_TRIM_THRESHOLD
 
 
 def rate(recipe: Recipe, step: int, done: float) -> float:
