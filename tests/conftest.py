@@ -6,6 +6,7 @@
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,15 @@ os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 reads it once; test media are m
 def shared_data() -> Path:
     """The folder of test material that is too large, or not ours, to be in the repository."""
     return DATA
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small take ten times longer on two threads that wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

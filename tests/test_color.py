@@ -40,13 +40,7 @@ SITED = {  # chroma sample 0 within the luma samples it stands for: 0 is on the 
 CODINGS = list(product(STANDARDS, (LIMITED, FULL), (8, 10)))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Pictures this small take ten times longer on two threads that wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def dtype(depth):

@@ -10,13 +10,7 @@ from misr.nets.motion import finer, inside, places, warp, warp_cells
 from misr.resample import phases
 from tests.test_nets import random_gru
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def moving(t: int, h: int = 24, w: int = 32, b: int = 1, step: int = 1) -> torch.Tensor:

@@ -11,7 +11,9 @@ from misr.resample import resample
 from misr.train import heldout, proxy
 from misr.train.degrade import bi, gaussian
 from misr.train.heldout import Hidden, Hiding, believed, dis, imaged, light, missed
-from tests.test_train import one_thread, texture  # noqa: F401
+from tests.test_train import texture
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZE, T, SCALE = 48, 6, 2
 STEPS = [(3 * n, 2 * n) for n in range(T)]  # sharp pixels right and down, view by view: 1.5 and 1 LR pixels

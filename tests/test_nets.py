@@ -12,13 +12,7 @@ NET_LIST += [pytest.param(lambda s=s: random_fast(s), id=f"fast-x{s}") for s in 
 NET_LIST += [pytest.param(lambda s=s: random_gru(s), id=f"gru-x{s}") for s in (2, 3, 4)]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny tensors: threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_fast(scale: int) -> Fast:

@@ -10,13 +10,7 @@ from misr.train.loop import Recipe, Run
 from misr.train.pairs import Pairs, between, error_px, learn, missed
 from tests.test_train import texture
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 OPTIONS = {"levels": 2, "width": 8, "depth": 1}

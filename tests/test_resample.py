@@ -8,13 +8,7 @@ KERNELS = ["nearest", "bilinear", "bicubic", "lanczos"]
 SMOOTH = KERNELS[1:]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny tensors: threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def noise(h: int, w: int, seed: int = 0) -> torch.Tensor:

@@ -18,12 +18,7 @@ MODELS = [name for name in zoo.names() if name not in zoo.KERNELS and zoo.card(n
 GRAY = Color("gray", 8)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache
