@@ -1,0 +1,31 @@
+"""Where each view sits relative to the reference, in what light, and whether fusing could help at all.
+
+`register` places one view: integer shift by masked phase correlation, then Gauss-Newton on planes blurred by a
+mask-normalised Gaussian. `best_model` also chooses the model. For scenes too large for one call, register windows and `fit`
+a model through their shifts. `field` is the motion a placement means. All is numpy and torch in memory; no files.
+"""
+
+from misr.registration.matrices import IDENTITY, field, moved, shifted, whole, windowed
+from misr.registration.placement import (
+    MODELS,
+    Model,
+    Placement,
+    placements_from_json,
+    placements_to_json,
+    rejected,
+)
+
+__all__ = [
+    "IDENTITY",
+    "MODELS",
+    "Model",
+    "Placement",
+    "field",
+    "moved",
+    "placements_from_json",
+    "placements_to_json",
+    "rejected",
+    "shifted",
+    "whole",
+    "windowed",
+]
