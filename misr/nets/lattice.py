@@ -18,7 +18,8 @@ from misr.nets.motion import blurred, fetch, warp
 
 OPTICS = 0.27  # LR pixels: with the pixel's box an MTF of 0.44 at Nyquist, amid the 0.35 to 0.55 of real cameras
 SHARPEST = 0.12  # LR pixels: a narrower Gaussian falls between the samples of the fine grid
-UNSEEN = 1e-3  # weight below which a fine pixel counts as not seen
+USUAL = 0.01  # noise of a sample whose weight is 1
+UNSEEN = 1e-6  # weight below which a fine pixel counts as not seen
 
 
 class Stack(NamedTuple):
@@ -43,7 +44,7 @@ class Fused(NamedTuple):
 
     picture: Tensor
     sigma: Tensor
-    count: Tensor
+    count: Tensor  # type: ignore[assignment]  # a tuple has a method of this name, which nobody needs here
 
 
 def registered(views: Tensor, valid: Tensor, centres: range, *, sigma: float = 0.01) -> Stack:
@@ -157,10 +158,11 @@ class Splat(torch.autograd.Function):
 
 
 def trust(stack: Stack, seen: Tensor, floor: float = 0.0) -> Tensor:
-    """Weights (b, t, 1, h, w), 0 to 1: the inverse variance of each sample beside the best view's, 0 where there is none."""
-    variance = stack.sigma.square() + floor**2
-    best = variance.amin((1, 2, 3, 4), keepdim=True)
-    return stack.valid * seen * (best / variance)
+    """Weights (b, t, 1, h, w): the inverse variance of each sample, 1 at USUAL noise, 0 where there is no sample.
+
+    They depend on a sample alone, so that tiles agree. floor is a deviation that is added to every sample's.
+    """
+    return stack.valid * seen * (USUAL**2 / (stack.sigma.square() + floor**2))
 
 
 def filled(picture: Tensor, weight: Tensor) -> Tensor:
