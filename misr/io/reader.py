@@ -118,17 +118,37 @@ class Reader:
             )
         yield from found
 
-    def _from(self, after: Fraction, *, seek: bool) -> Iterator[Frame] | None:
-        """Frames from `after` on, or None when it is not met exactly (a seek that landed late)."""
+    def near(self, time: Fraction) -> Iterator[Frame]:
+        """Frames from some seconds before `time` on, or from the clip's beginning where it cannot be sought safely."""
+        found = self._sought(time)
+        first = next(found, None) if found is not None else None
+        if found is None or first is None or first.time > max(time, self.info.start):  # landed late, or nowhere
+            yield from self.frames()
+        else:
+            yield from _chain(first, found)
+
+    def _sought(self, time: Fraction) -> Iterator[Frame] | None:
+        """All frames from where a seek to SEEK_MARGIN_S before `time` lands; None when the container cannot seek."""
         self._container.close()
         self._open()
+        try:
+            target = max(Fraction(0), time - self.info.start - SEEK_MARGIN_S) + self.info.start
+            self._container.seek(int(target / self.info.time_base), stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            return None
+        return self._selected(self._timed(self._decoded()))
+
+    def _from(self, after: Fraction, *, seek: bool) -> Iterator[Frame] | None:
+        """Frames from `after` on, or None when it is not met exactly (a seek that landed late)."""
         if seek:
-            try:
-                target = max(Fraction(0), after - self.info.start - SEEK_MARGIN_S) + self.info.start
-                self._container.seek(int(target / self.info.time_base), stream=self._stream, backward=True)
-            except av.error.FFmpegError:
+            sought = self._sought(after)
+            if sought is None:
                 return None
-        frames = self._selected(self._timed(self._decoded()))
+            frames = sought
+        else:
+            self._container.close()
+            self._open()
+            frames = self._selected(self._timed(self._decoded()))
         for i, frame in enumerate(frames):
             if frame.time == after and (i > 0 or not seek or after == self.info.start):
                 return _chain(frame, frames)

@@ -24,6 +24,7 @@ class View(Protocol):
     geo       where it lies, or None
     exposure  how much light it gathered, in a unit all views of one burst share (only ratios mean anything), or None
     time      when it was taken, ISO 8601 as far as it is known, or ""
+    names     of the bands; () where they have none
     """
 
     @property
@@ -44,6 +45,8 @@ class View(Protocol):
     def exposure(self) -> float | None: ...  # noqa: D102
     @property
     def time(self) -> str: ...  # noqa: D102
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def read(self, x: int, y: int, w: int, h: int, bands: Sequence[int] | None = None) -> Array:
         """Codes (bands, h, w) of the stored dtype, all bands or those asked for (from 0); InputError where the file breaks."""
@@ -66,7 +69,8 @@ class ArrayView:
     exposure: float | None = None
     time: str = ""
     geo: Geo | None = None
-    alpha: bool = False  # the mask was the picture's own alpha channel
+    names: tuple[str, ...] = ()
+    alpha: bool = False  # the mask is the picture's own alpha channel
 
     def __post_init__(self) -> None:
         if self.codes.dtype.name not in DTYPES:
@@ -115,6 +119,47 @@ class ArrayView:
         """Memory goes when the view does."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ToldView:
+    """A view with what is known of it from elsewhere: a mask (a view of its size, nonzero where valid), exposure, time."""
+
+    view: View
+    mask: View | None = None
+    exposure: float | None = None
+    time: str = ""
+
+    name = property(lambda self: self.view.name)
+    width = property(lambda self: self.view.width)
+    height = property(lambda self: self.view.height)
+    bands = property(lambda self: self.view.bands)
+    dtype = property(lambda self: self.view.dtype)
+    nodata = property(lambda self: self.view.nodata)
+    geo = property(lambda self: self.view.geo)
+    names = property(lambda self: self.view.names)
+
+    def __post_init__(self) -> None:
+        if self.mask is not None and (self.mask.width, self.mask.height) != (self.view.width, self.view.height):
+            raise InputError(
+                f"{self.mask.name}: a mask of {self.mask.width}x{self.mask.height} for {self.view.name} of "
+                f"{self.view.width}x{self.view.height}; give one of its size"
+            )
+
+    def read(self, x: int, y: int, w: int, h: int, bands: Sequence[int] | None = None) -> Array:
+        """Codes (bands, h, w), see View."""
+        return self.view.read(x, y, w, h, bands)
+
+    def valid(self, x: int, y: int, w: int, h: int, bands: Sequence[int] | None = None) -> Array:
+        """Bool (h, w): what the view itself knows, and the mask."""
+        seen = self.view.valid(x, y, w, h, bands)
+        return seen if self.mask is None else seen & nonzero(self.mask.read(x, y, w, h, [0])[0])
+
+    def close(self) -> None:
+        """Let go of both files."""
+        self.view.close()
+        if self.mask is not None:
+            self.mask.close()
+
+
 def has_data(codes: Array, nodata: float | None) -> Array:
     """Bool (h, w) of codes (bands, h, w): finite and not nodata, in every band."""
     seen = np.ones(codes.shape[1:], bool)
@@ -129,6 +174,13 @@ def has_data(codes: Array, nodata: float | None) -> Array:
 def nonzero(mask: Array) -> Array:
     """Bool of a mask of any dtype; NaN says invalid."""
     return (mask != 0) & ~np.isnan(mask) if mask.dtype.kind == "f" else mask != 0
+
+
+def is_mask(band: Array) -> bool:
+    """Whether a band that a file calls alpha is one: nine tenths of it all or nothing. Some writers call the fourth band so."""
+    top = 1 if band.dtype.kind == "f" else np.iinfo(band.dtype).max
+    full = band == top
+    return bool(full.any() and (full | (band == 0)).mean() >= 0.9)
 
 
 def size_text(array: Array) -> str:
