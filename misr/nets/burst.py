@@ -31,6 +31,7 @@ class Burst(nn.Module):
 
     bursts = True
     cell = 1
+    calibration: Tensor
 
     def __init__(self, *, scale: int = 2, width: int = 32, blocks: int = 2, steps: int = 4) -> None:
         super().__init__()
@@ -40,14 +41,12 @@ class Burst(nn.Module):
         self.fresh, self.keep, self.candidate = (nn.Conv2d(2 * width, width, 3, padding=1) for _ in range(3))
         self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
         self.decode = nn.Conv2d(width, fine, 3, padding=1)
-        self.doubt = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, fine, 3, padding=1)
-        )
+        last = nn.Conv2d(width, fine, 3, padding=1)
+        self.doubt = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), last)
         self.tolerance = nn.Parameter(torch.full((1,), -3.0))  # log of the disagreement at which a view counts half
         self.register_buffer("calibration", torch.ones(()))  # what the predicted deviation is multiplied by
-        for last in (self.decode, self.doubt[2]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for parameter in (*self.decode.parameters(), *last.parameters()):
+            nn.init.zeros_(parameter)
 
     @property
     def halo(self) -> int:
@@ -88,8 +87,10 @@ class Burst(nn.Module):
     def agreement(self, off: Tensor, weight: Tensor, sigma: Tensor) -> Tensor:
         """From 0 to 1, (b, t, 1, h, w): how far each view is to be believed, by what it misses around each pixel."""
         b = off.shape[0]
-        both = rearrange(torch.stack([weight * off, weight], 2), "b t k 1 h w -> (b t) k h w")
-        total, there = F.avg_pool2d(both, CONFIDENCE, 1, CONFIDENCE // 2).split(1, 1)
+        both = rearrange(torch.stack([weight * off, weight], 2), "b t k 1 h w -> (b t k) 1 h w")
+        line, reach = off.new_ones(1, 1, 1, CONFIDENCE), CONFIDENCE // 2
+        sums = F.conv2d(F.conv2d(both, line, padding=(0, reach)), line.mT, padding=(reach, 0)) / CONFIDENCE**2
+        total, there = rearrange(sums, "(n k) 1 h w -> k n 1 h w", k=2)
         mean = rearrange(total / (there + UNSEEN), "(b t) 1 h w -> b t 1 h w", b=b)
         allowed = (2 * self.tolerance).exp() + sigma.square()
         return 1 / (1 + (mean.square() / allowed).square())
@@ -99,12 +100,8 @@ class Burst(nn.Module):
         x = F.relu(self.encode(seen.contiguous(memory_format=torch.channels_last)))
         both = torch.cat([torch.zeros_like(x) if state is None else state, x], 1)
         candidate = F.relu(self.candidate(both)) + (0 if state is None else self.keep(both).sigmoid() * state)
-        candidate = self.blocks(candidate)
-        return (
-            self.fresh(both).sigmoid() * candidate
-            if state is None
-            else torch.lerp(state, candidate, self.fresh(both).sigmoid())
-        )
+        old = torch.zeros_like(x) if state is None else state
+        return torch.lerp(old, self.blocks(candidate), self.fresh(both).sigmoid())
 
     def fuse(self, stack: Stack) -> Fused:
         """The picture, the deviation of its error and effective views, each (b, 1, s*h, s*w)."""

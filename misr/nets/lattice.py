@@ -7,7 +7,7 @@ and Hardie et al. (IEEE TIP 1997); its adjoint is what they call back-projection
 """
 
 from math import ceil, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from misr.nets.motion import blurred, fetch, warp
 
 OPTICS = 0.27  # LR pixels: with the pixel's box an MTF of 0.44 at Nyquist, amid the 0.35 to 0.55 of real cameras
 SHARPEST = 0.12  # LR pixels: a narrower Gaussian falls between the samples of the fine grid
+BILINEAR, BICUBIC = 0, 2  # kinds of interpolation, as grid_sampler counts them
 USUAL = 0.01  # noise of a sample whose weight is 1
 UNSEEN = 1e-6  # weight below which a fine pixel counts as not seen
 
@@ -84,14 +85,7 @@ class Camera:
             self.down, in_y = axis(h, -dy, scale, stack.optics)
             self.seen = (in_y[..., None] * in_x[..., None, :])[:, :, None]
         else:
-            back = rearrange(
-                inverse(rearrange(stack.motion, "b t d h w -> (b t) d h w")), "(b t) d h w -> b t d h w", b=b
-            )
-            at_x = back[:, :, 0] + torch.arange(w, device=back.device)
-            at_y = back[:, :, 1] + torch.arange(h, device=back.device)[:, None]
-            at = torch.stack([(at_x + 0.5) * (2 / w) - 1, (at_y + 0.5) * (2 / h) - 1], -1)
-            self.seen = (at.abs().amax(-1) <= 1).to(at.dtype)[:, :, None]
-            self.at = rearrange(at, "b t h w d -> b (t h) w d")
+            self.at, self.seen = places(stack.motion, (h, w))
 
     def see(self, picture: Tensor) -> Tensor:
         """What the views show of a picture (b, 1, s*h, s*w): (b, t, 1, h, w)."""
@@ -107,7 +101,20 @@ class Camera:
             return (rearrange(self.down, "b t h q -> b q (t h)") @ rows)[:, None]
         size = (views.shape[0], 1, *(self.scale * n for n in views.shape[-2:]))
         flat = rearrange(views, "b t 1 h w -> b 1 (t h) w").contiguous()
-        return spread(Splat.apply(flat, self.at, size), self.scale, self.stack.optics)
+        return spread(Splat.apply(flat, self.at, size, BICUBIC), self.scale, self.stack.optics)
+
+
+def places(motion: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Where the views' pixels lie on the reference, of size (h, w), as grid_sample counts, and 1 where that is on it.
+
+    motion (b, t, 2, h | 1, w | 1) -> (b, t*h, w, 2), the same for the reference's grid and the fine one, and (b, t, 1, h, w).
+    """
+    b, (h, w) = motion.shape[0], size
+    back = rearrange(inverse(rearrange(motion, "b t d h w -> (b t) d h w")), "(b t) d h w -> b t d h w", b=b)
+    at_x = (back[:, :, 0] + torch.arange(w, device=back.device)).expand(-1, -1, h, -1)
+    at_y = (back[:, :, 1] + torch.arange(h, device=back.device)[:, None]).expand(-1, -1, -1, w)
+    at = torch.stack([(at_x + 0.5) * (2 / w) - 1, (at_y + 0.5) * (2 / h) - 1], -1)
+    return rearrange(at, "b t h w d -> b (t h) w d"), (at.abs().amax(-1) <= 1).to(at.dtype)[:, :, None]
 
 
 def axis(n: int, shift: Tensor, scale: int, optics: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,19 +149,24 @@ def spread(picture: Tensor, scale: int, optics: Tensor) -> Tensor:
 
 
 class Splat(torch.autograd.Function):
-    """The adjoint of bicubic sampling at places (n, h, w, 2): samples (n, 1, h, w) -> planes of a size (n, 1, H, W)."""
+    """The adjoint of sampling planes at places (n, h, w, 2): samples (n, c, h, w) -> planes of a size (n, c, H, W).
+
+    Bilinearly, every sample is shared out over the four pixels around its place.
+    """
 
     @staticmethod
-    def forward(ctx, samples: Tensor, at: Tensor, size: tuple[int, ...]) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, samples: Tensor, at: Tensor, size: tuple[int, ...], kind: int) -> Tensor:
+        """The sums."""
         ctx.save_for_backward(at)
-        blank = samples.new_zeros(size)
-        back = torch.ops.aten.grid_sampler_2d_backward  # bicubic = 2, border = 1
-        return back(samples, blank, at, 2, 1, False, [True, False])[0]
+        ctx.kind = kind
+        back = torch.ops.aten.grid_sampler_2d_backward  # padding: 1, border
+        return back(samples.contiguous(), samples.new_zeros(size), at, kind, 1, False, [True, False])[0]
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+        """Sampling is the adjoint's adjoint."""
         (at,) = ctx.saved_tensors
-        return fetch(slope, at, "bicubic"), None, None
+        return fetch(slope, at, "bicubic" if ctx.kind == BICUBIC else "bilinear"), None, None, None
 
 
 def trust(stack: Stack, seen: Tensor, floor: float = 0.0) -> Tensor:
