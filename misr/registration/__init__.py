@@ -5,6 +5,7 @@ mask-normalised Gaussian. `best_model` also chooses the model. For scenes too la
 a model through their shifts. `field` is the motion a placement means. All is numpy and torch in memory; no files.
 """
 
+from misr.registration.light import light
 from misr.registration.matrices import IDENTITY, field, moved, shifted, whole, windowed
 from misr.registration.placement import (
     MODELS,
@@ -14,6 +15,7 @@ from misr.registration.placement import (
     placements_to_json,
     rejected,
 )
+from misr.registration.register import register
 
 __all__ = [
     "IDENTITY",
@@ -21,9 +23,11 @@ __all__ = [
     "Model",
     "Placement",
     "field",
+    "light",
     "moved",
     "placements_from_json",
     "placements_to_json",
+    "register",
     "rejected",
     "shifted",
     "whole",

@@ -40,7 +40,7 @@ class Placement:
     )
     overlap: float = 1.0  # share of the reference's pixels that are valid and on a valid pixel of the view
     used: bool = True
-    why: str = ""  # why the view is not used, a phrase without a full stop
+    why: str = ""  # why the view is not used, or how else it was placed: a phrase without a full stop
 
     def shift_px(self, width: int, height: int) -> tuple[float, float]:
         """(dx, dy) in LR pixels of the middle of a reference of this size."""
@@ -49,10 +49,9 @@ class Placement:
         return float(to_x - x), float(to_y - y)
 
 
-def rejected(why: str, *, model: Model = "shift", start: Placement | None = None, overlap: float = 0.0) -> Placement:
-    """A view that is not used, where `start` has it (or in the reference's place), and why: a phrase."""
-    matrix = start.matrix if start else IDENTITY
-    return Placement(matrix, model, overlap=overlap, used=False, why=why)
+def rejected(why: str, *, model: Model = "shift", overlap: float = 0.0) -> Placement:
+    """A view that is not used, in the reference's place for want of a better one, and why: a phrase."""
+    return Placement(IDENTITY, model, overlap=overlap, used=False, why=why)
 
 
 def placements_to_json(names: Sequence[str], placements: Sequence[Placement]) -> list[dict[str, Any]]:
