@@ -85,6 +85,8 @@ class Upscaler:
         strength: float = 1.0,
     ) -> None:
         net, self.card = build(model, scale=scale) if isinstance(model, str) else model
+        if getattr(net, "bursts", False):
+            raise ModelError(f"{self.card.name} fuses pictures of one place; use it with `misr fuse`, not on a clip")
         self.device = device_of(device)
         self.net = net.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         if not 0 <= strength <= 1:

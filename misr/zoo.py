@@ -12,6 +12,8 @@ from misr.errors import ModelError
 from misr.nets import NETS
 
 KERNELS = ("nearest", "bilinear", "bicubic", "lanczos")  # models without weights, any scale
+METHODS = ("best", "mean", "shift-and-add", "map")  # that fuse bursts without weights, any whole scale
+BURST = {2: "burst-x2", 3: "burst-x3"}  # what fuses the views of a burst best, by scale
 BEST = {2: "fast-x2", 4: "fast-x4"}  # what -s alone means
 ROBUST = {2: "fast-robust-x2"}  # and of a compressed source, by scale
 VIDEO = {2: "video-x2", 4: "video-x4"}  # and of moving pictures on a device that is quick enough
@@ -55,7 +57,18 @@ def card(name_or_path: str | Path, *, scale: float | None = None) -> ModelCard:
             source="Keys 1981" if name == "bicubic" else "",
             note="plain interpolation, no weights",
         )
+    if name in METHODS:
+        if scale is not None and (scale != int(scale) or scale < 1):
+            raise ModelError(f"-s {scale:g}: {name} wants a whole scale, as 2, 3 or 4")
+        halo = NETS[name](scale=2).halo
+        assert isinstance(halo, int)
+        return ModelCard(name=name, net=name, scale=int(scale or 2), halo=halo, note="no weights; fuses bursts")
     return ModelCard.read(find(name) / "card.json")
+
+
+def fuses(it: ModelCard) -> bool:
+    """Whether a model fuses views of one place (`misr fuse`), not the frames of a clip (`misr upscale`)."""
+    return bool(getattr(NETS.get(it.net), "bursts", False))
 
 
 def choose(
