@@ -77,7 +77,9 @@ class Journal:
     def _empty(self) -> None:
         """Forget what another job left; the plan goes first, so that a crash in between cannot mix the two."""
         for file in [self.path / "plan.json", *self.path.iterdir()]:
-            if file.name != "lock":
+            if file.is_dir():
+                shutil.rmtree(file)
+            elif file.name != "lock":
                 file.unlink(missing_ok=True)
 
     def _differs(self, plan: Path) -> str:

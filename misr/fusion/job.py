@@ -1,0 +1,132 @@
+"""From what a user says to a Job: views open and placed, the method chosen; everything that can fail early is found here."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from misr import __version__
+from misr.burst import Ready, ready
+from misr.errors import InputError, OutputError
+from misr.fusion.choose import Method, checked, method
+from misr.fusion.settings import Fusing
+from misr.io.burst import Burst, open_burst
+
+TILE, TILE_LEARNED = 256, 192  # LR pixels: what a tile needs of memory and of halo are in balance there
+DIGITS = 6  # of what was estimated, when two runs are compared
+PIXELS_ONLY = ("overwrite", "report")  # settings that change no pixel
+Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A plan, ready to run.
+
+    views, out   as the user named them
+    told         what there is to say about the views (Ready.told())
+    tile         LR pixels of a square tile
+    """
+
+    views: tuple[str, ...]
+    out: str
+    how: Fusing
+    burst: Burst
+    ready: Ready
+    method: Method
+    told: dict[str, Any]
+    tile: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the pixels: a journal of another identity is begun anew."""
+        settings = {k: str(v) for k, v in asdict(self.how).items() if k not in PIXELS_ONLY}
+        return {
+            "version": __version__,
+            "inputs": fingerprint((*self.views, *self.how.masks)),
+            **settings,
+            "method": [self.method.name, self.method.card.sha256, self.method.precision, self.method.device.type],
+            "tile": self.tile,
+            "views": rounded(self.told),
+        }
+
+    def close(self) -> None:
+        """Let go of the views."""
+        self.burst.close()
+
+
+def plan(
+    views: Sequence[str | Path],
+    out: str | Path,
+    how: Fusing,
+    *,
+    progress: Progress | None = None,
+    say: Say | None = None,
+) -> Job:
+    """Open the views, place them, choose the method; nothing is written. InputError, OutputError or ModelError in a sentence."""
+    names = tuple(str(v) for v in views)
+    if not names:
+        raise InputError("no views: name files, a folder, or a video and a time")
+    check_target(names, str(out), overwrite=how.overwrite)
+    preparing = how.preparing
+    if how.method:
+        checked(how.method, how.scale)
+    burst = open_burst(names, masks=how.masks, at=how.at, count=how.views, exposures=how.exposures, nodata=how.nodata)
+    try:
+        for note in burst.notes:
+            (say or silent)(f"note      {note}")
+        got = ready(burst, preparing, progress=progress)
+        chosen = method(how.method, len(got.order), how.scale, device=how.device, precision=how.precision)
+        tile = how.tile or (TILE_LEARNED if chosen.card.sha256 else TILE)
+        return Job(names, str(out), how, burst, got, chosen, got.told(), tile)
+    except BaseException:
+        burst.close()
+        raise
+
+
+def check_target(views: Sequence[str], out: str, *, overwrite: bool) -> None:
+    """Refuse what would lose something, or has nowhere to go."""
+    path = Path(out)
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent}: no such folder; make it first")
+    if path.is_dir():
+        raise OutputError(f"{out} is a folder; one burst becomes one picture, name a file such as {path / 'fused.tif'}")
+    if path.exists() and any(path.samefile(v) for v in files_of(views)):
+        raise OutputError(f"{out} is one of the views; give the output another name")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{out} exists; -y overwrites it")
+
+
+def files_of(names: Sequence[str]) -> list[Path]:
+    """The files that names, folders and patterns stand for, sorted within each."""
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        else:
+            found += [path] if path.exists() else sorted(Path(p) for p in glob.glob(name))
+    return found
+
+
+def fingerprint(names: Sequence[str]) -> str:
+    """What changes when a file is changed, added or taken away."""
+    facts = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files_of(names)]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def rounded(told: Any) -> Any:
+    """The same with numbers cut to DIGITS, as JSON text: two runs that found the same say the same."""
+    if isinstance(told, float):
+        return float(f"{told:.{DIGITS}g}")
+    if isinstance(told, dict):
+        return {k: rounded(v) for k, v in told.items()}
+    return [rounded(v) for v in told] if isinstance(told, list | tuple) else told
+
+
+def silent(line: str) -> None:
+    """Say nothing."""

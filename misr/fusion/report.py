@@ -1,0 +1,162 @@
+"""What is told of a fusion: a dict that is JSON as it stands, a page that needs nothing but itself, a few lines.
+
+schema       1
+misr         the version;  command: the line that does the same again
+output       path;  width, height, bands, dtype of the picture, scale;  sigma: whether errors were written beside it
+method       name; why it was chosen ("" where it was asked for); device, precision, source (the paper), alone: it
+             looked at the reference and no other view
+views_given, views_used;  reference: its name
+views        one for each view, in the order given: view (its name), time, exposure (null where unknown), reference, used,
+             why (not), model, matrix (9 numbers, reference pixel to view pixel), shift_px [dx, dy] of the middle of the
+             picture, gain, offset, residual, overlap: see misr.registration.Placement
+burst        what else was found: see misr.burst.Ready.told()
+run          tiles, tile_px, seconds, unknown (share of fine pixels that no view knows); null before the picture is made
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from misr import __version__
+from misr.errors import OutputError
+from misr.fusion.page import page
+from misr.fusion.settings import Fusing
+from misr.registration import placements_to_json
+
+if TYPE_CHECKING:
+    from misr.fusion.done import Done
+    from misr.fusion.job import Job
+
+SCHEMA = 1
+OPTIONS = {  # settings, and the options that say the same; what is absent here changes no pixel
+    "scale": "-s",
+    "method": "-m",
+    "reference": "--reference",
+    "masks": "--masks",
+    "exposures": "--exposures",
+    "nodata": "--nodata",
+    "registration": "--registration",
+    "motion": "--motion",
+    "noise": "--noise",
+    "mtf": "--mtf",
+    "saturation": "--no-saturation",
+    "clouds": "--no-clouds",
+    "bands": "--bands",
+    "dtype": "--dtype",
+    "sigma": "--sigma",
+    "cog": "--cog",
+    "at": "--at",
+    "views": "--views",
+    "tile": "--tile",
+    "device": "--device",
+    "precision": "--precision",
+}
+
+
+def report(job: Job, done: Done | None = None) -> dict[str, Any]:
+    """All there is to say about a job, and what came of it."""
+    ready, method = job.ready, job.method
+    views = list(rows(job))
+    return finite(
+        {
+            "schema": SCHEMA,
+            "misr": __version__,
+            "command": command(job.views, job.out, job.how),
+            "output": {
+                "path": job.out,
+                "width": method.scale * ready.width,
+                "height": method.scale * ready.height,
+                "bands": ready.bands,
+                "dtype": job.how.dtype or job.burst.views[ready.reference].dtype.name,
+                "scale": method.scale,
+                "sigma": job.how.sigma,
+            },
+            "method": {
+                "name": method.name,
+                "why": method.why,
+                "device": str(method.device),
+                "precision": method.precision,
+                "source": method.card.source,
+                "alone": method.alone,
+            },
+            "views_given": len(views),
+            "views_used": sum(v["used"] for v in views),
+            "reference": views[ready.reference]["view"],
+            "views": views,
+            "burst": job.told,
+            "run": None
+            if done is None
+            else {
+                "tiles": done.tiles,
+                "tile_px": job.tile,
+                "seconds": round(done.seconds, 2),
+                "unknown": done.unknown / (method.scale**2 * ready.width * ready.height * ready.bands),
+            },
+        }
+    )
+
+
+def rows(job: Job) -> Iterator[dict[str, Any]]:
+    """The report's "views"."""
+    ready = job.ready
+    names = [view.name for view in job.burst.views]
+    placed = placements_to_json(names, ready.placements)
+    for n, (view, row, placement) in enumerate(zip(job.burst.views, placed, ready.placements, strict=True)):
+        shift = placement.shift_px(ready.width, ready.height)
+        more = {
+            "time": view.time,
+            "exposure": view.exposure,
+            "reference": n == ready.reference,
+            "shift_px": list(shift),
+        }
+        yield {"view": row["view"], **more, **row}
+
+
+def finite(told: Any) -> Any:
+    """The same as JSON can say it: numbers that are not finite become null, tuples lists."""
+    if isinstance(told, float):
+        return told if math.isfinite(told) else None
+    if isinstance(told, dict):
+        return {str(k): finite(v) for k, v in told.items()}
+    return [finite(v) for v in told] if isinstance(told, list | tuple) else told
+
+
+def command(views: tuple[str, ...], out: str, how: Fusing) -> str:
+    """The line that does the same on a command line."""
+    words = ["misr", "fuse", *views, "-o", out]
+    for field in fields(Fusing):
+        value = getattr(how, field.name)
+        if field.name not in OPTIONS or value == field.default:
+            continue
+        option = OPTIONS[field.name]
+        if isinstance(value, bool):
+            words.append(option)
+        elif field.name == "masks":
+            words += [word for mask in value for word in (option, mask)]
+        else:
+            words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
+
+
+def write_report(told: dict[str, Any], target: str) -> list[Path]:
+    """x.json, x.html, or both for a name with another extension or none; the files, each there whole or not at all."""
+    path = Path(target)
+    kinds = {".json": lambda: json.dumps(told, indent=1, ensure_ascii=False) + "\n", ".html": lambda: page(told)}
+    wanted = [path] if path.suffix in kinds else [path.with_name(path.name + suffix) for suffix in kinds]
+    for file in wanted:
+        part = file.with_name(f".{file.name}.part")
+        try:
+            part.write_text(kinds[file.suffix](), encoding="utf-8")
+            os.replace(part, file)
+        except OSError as e:
+            raise OutputError(f"{file}: the report cannot be written ({e.strerror}); choose another place") from None
+        finally:
+            part.unlink(missing_ok=True)
+    return wanted
