@@ -146,7 +146,8 @@ def views_of(path: str, nodata: float | None, *, one: bool = False) -> tuple[lis
     suffix = Path(path).suffix.lower()
     if suffix in ARRAYS:
         return [*arrays(path, nodata, one=one)], []
-    if suffix in PICTURES and not located(path) or suffix in PLAIN_TIFF and find_spec("rasterio") is None and not geo_tagged(path):
+    plain = suffix in PLAIN_TIFF and find_spec("rasterio") is None and not geo_tagged(path)
+    if plain or suffix in PICTURES and not located(path):
         return [*pictures(path, nodata)], []
     views, notes = rasters(path, nodata)
     return [*views], [*notes]
