@@ -23,7 +23,7 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="RESULT... REFERENCE",
-            help="Clips, pictures, %05d.png, or folders of like-named ones. With --model: REFERENCE...",
+            help="Clips, pictures, %05d.png, or folders of like-named ones. With --model: REFERENCE...; with --probav: RESULT...",
         ),
     ],
     models: Annotated[
@@ -44,6 +44,15 @@ def evaluate(
     color: Annotated[
         str, typer.Option("--color", help="y: BT.601 luma, as papers; rgb; plane: the first plane as stored.")
     ] = "y",
+    probav: Annotated[
+        Path | None,
+        typer.Option(
+            "--probav", help="Score folders or zips of imgset####.png by the scenes of PROBA-V in this folder."
+        ),
+    ] = None,
+    norm: Annotated[
+        Path | None, typer.Option("--norm", help="The baseline of --probav; norm.csv beside its scenes if not given.")
+    ] = None,
     sequence: Annotated[bool, typer.Option("--sequence", help="A folder of pictures is one clip.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every frame's numbers here.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="The same as JSON.")] = None,
@@ -56,10 +65,11 @@ def evaluate(
 
     PSNR is in dB, IFC in bits per pixel, flicker in code values of 255, warp in thousandths of white squared, beside what the
     reference itself has. Means are over clips, of the means over their frames. On LR of bd, models are on the grid of BasicVSR.
+    PROBA-V: cPSNR in dB, and the score of the challenge, baseline / cPSNR, lower is better; misr fuse makes what is scored.
     """
     from misr.cli.progress import Meter
     from misr.cli.upscale import one_of
-    from misr.evaluation import METRICS, Measure, evaluate_models
+    from misr.evaluation import METRICS, Measure, evaluate_models, evaluate_probav
     from misr.evaluation import evaluate as compare
 
     one_of("--precision", precision, "auto", "fp32", "bf16", "fp16")
@@ -68,9 +78,16 @@ def evaluate(
     wanted = tuple(METRICS) if metrics == "all" else tuple(dict.fromkeys(metrics.replace(" ", "").split(",")))
     how = Measure(metrics=wanted, color=cast("Planes", color), border_px=border, scale=scale)
     names = [name.strip() for name in models.split(",")] if models else []
-    check(paths, names, [t for t in (csv, json) if t], only_models=bool(protocol or device or batch))
-    with Meter("bar", 0) as meter:
-        if names:
+    targets = [t for t in (csv, json) if t]
+    if probav or norm:
+        usual = (metrics, color, precision) == ("psnr,ssim", "y", "auto")
+        told = names or scale or border is not None or sequence or protocol or device or batch
+        check_probav(probav, others=bool(told or not usual))
+    check(paths, names, targets, only_models=bool(protocol or device or batch), alone=bool(probav))
+    with Meter("bar", 0, unit="scene" if probav else "frame") as meter:
+        if probav:
+            report = evaluate_probav(paths, probav, norm, progress=meter.update)
+        elif names:
             report = evaluate_models(
                 names,
                 paths,
@@ -90,15 +107,25 @@ def evaluate(
             write(target, text())
 
 
-def check(paths: list[str], models: list[str], targets: list[Path], *, only_models: bool) -> None:
-    """Refuse what cannot be meant, before anything is measured."""
-    if not models and len(paths) < 2:
+def check(paths: list[str], models: list[str], targets: list[Path], *, only_models: bool, alone: bool = False) -> None:
+    """Refuse what cannot be meant, before anything is measured; alone: results need no reference."""
+    if not models and not alone and len(paths) < 2:
         raise InputError("a result and a reference are needed: misr eval RESULT REFERENCE, or --model NAME REFERENCE")
     if not models and only_models:
         raise InputError("--protocol, --device and --batch are about models; name one with --model")
     for target in targets:
         if not target.parent.is_dir() or target.is_dir():
             raise OutputError(f"{target}: not a place for a file; name one in a folder that exists")
+
+
+def check_probav(probav: Path | None, *, others: bool) -> None:
+    """Refuse what PROBA-V leaves no choice in."""
+    if not probav:
+        raise InputError("--norm is the baseline of PROBA-V; name the folder of its scenes with --probav")
+    if others:
+        raise InputError(
+            "--probav scores results by fixed rules: no --model, --scale, --border or the like; see misr fuse"
+        )
 
 
 def write(target: Path, text: str) -> None:

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from misr.evaluation.settings import Measure
+from misr.evaluation.settings import ClearPixels, Measure
 
 Scores = dict[str, float | None]  # column: value; None where there is none, as of motion at the first frame
 SCHEMA = 1  # of the JSON; grows when a key changes its meaning
 HEADS = {"psnr_db": "PSNR dB", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "vif": "VIF", "ifc": "IFC"}
 HEADS |= {"warp": "warp", "warp_reference": "warp (reference)", "flicker": "flicker"}
+HEADS |= {"cpsnr_db": "cPSNR dB", "score": "score"}
 DIGITS = {"psnr_db": 2, "ifc": 3, "warp": 3, "warp_reference": 3, "flicker": 3}  # 4 where nothing is said
+DIGITS |= {"cpsnr_db": 2, "score": 5}
 MANY_ITEMS = 20  # a table with more shows their mean alone
 
 
@@ -48,9 +50,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All rows, and how they were measured. protocol: bi or bd, how LR was made; "" where results were given."""
+    """All rows, and how they were measured. protocol: bi or bd, how LR was made, or proba-v; "" where results were given."""
 
-    measure: Measure
+    measure: Measure | ClearPixels
     rows: tuple[Row, ...]
     protocol: str = ""
 

@@ -52,3 +52,13 @@ class Measure:
     def columns(self) -> tuple[str, ...]:
         """What is filled for each frame."""
         return tuple(column for metric in self.metrics for column in METRICS[metric])
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPixels:
+    """How PROBA-V is measured: nothing to choose. Border: 3 pixels of a result, by which the truth may be shifted."""
+
+    color: Planes = "plane"
+    border: int = 3
+    scale: int | None = None
+    columns: tuple[str, ...] = ("cpsnr_db", "score")

@@ -1,5 +1,6 @@
 """How close a picture is to the truth, how steady a clip, and the protocol by which papers measure super-resolution."""
 
+from misr.metrics.cpsnr import cpsnr_db
 from misr.metrics.ifc import ifc
 from misr.metrics.ms_ssim import ms_ssim
 from misr.metrics.protocol import bd, bi, cropped, luma601, luma_psnr_db, luma_ssim, to_codes
@@ -12,6 +13,7 @@ __all__ = [
     "Motion",
     "bd",
     "bi",
+    "cpsnr_db",
     "cropped",
     "flicker",
     "ifc",
