@@ -3,6 +3,7 @@
     misr.upscale("in.mkv", "out.mkv", model="fast-x2")             the whole job, as the command line does it
     up = misr.load("fast-x4")                                       a model on the best device here
     for frame in up.stream(misr.open("in.mkv")): ...                frames in, sharp frames out
+    misr.fuse(["a.tif", "b.tif"], "out.tif", misr.Fusing(scale=2))  pictures of one place into one, sharper
 
 This file is the table of contents. Names load when they are first used, so that `misr --help` does not wait for torch.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError
     from misr.evaluation import Measure, Report, evaluate, evaluate_models
     from misr.frame import Color, Frame
+    from misr.fusion import Fusing, Fusion, fuse
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
     from misr.upscaler import Session, Upscaler
@@ -33,6 +35,9 @@ CONTENTS = {
     "upscale": ("misr.plan", "upscale"),
     "Settings": ("misr.plan", "Settings"),
     "Result": ("misr.plan", "Result"),
+    "fuse": ("misr.fusion", "fuse"),
+    "Fusing": ("misr.fusion", "Fusing"),
+    "Fusion": ("misr.fusion", "Fusion"),
     "load": ("misr.upscaler", "Upscaler"),
     "Upscaler": ("misr.upscaler", "Upscaler"),
     "Session": ("misr.upscaler", "Session"),
@@ -56,6 +61,8 @@ __all__ = [
     "Color",
     "DecodeError",
     "Frame",
+    "Fusing",
+    "Fusion",
     "InputError",
     "Measure",
     "MisrError",
@@ -72,6 +79,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "evaluate_models",
+    "fuse",
     "load",
     "open",
     "upscale",

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, doctor, eval, models, train, upscale
+from misr.cli import bench, doctor, eval, fuse, models, train, upscale
 
 app = typer.Typer(
     name="misr",
@@ -17,10 +17,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Multi-frame super-resolution: a clip in, the same clip out, sharper.",
+    help="Multi-frame super-resolution: a clip in, the same clip out, sharper; pictures of one place in, one out.",
 )
 for name, command in (
     ("upscale", upscale.upscale),
+    ("fuse", fuse.fuse),
     ("models", models.models),
     ("doctor", doctor.doctor),
     ("bench", bench.bench),
