@@ -167,7 +167,7 @@ def look(views: list[str], out: str, wanted: Fusing, stages: Stages) -> None:
     """What would be done, printed, and the report where one is wanted."""
     from misr.fusion import plan, report, summary, write_report
 
-    with closing(plan(views, out, wanted, progress=stages.update, say=say)) as job:
+    with closing(plan(views, out, wanted, progress=stages.update)) as job:
         told = report(job)
     print("\n".join(summary(told)))
     if wanted.report:

@@ -6,6 +6,7 @@ import glob
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from misr.errors import InputError, OutputError
 from misr.fusion.choose import Method, checked, method
 from misr.fusion.settings import Fusing
 from misr.io.burst import Burst, open_burst
+from misr.io.product import Output
 
-TILE, TILE_LEARNED = 256, 192  # LR pixels: what a tile needs of memory and of halo are in balance there
+TILE = (
+    256  # LR pixels, at least: what a tile needs of memory and what it computes twice in its halo are in balance there
+)
 DIGITS = 6  # of what was estimated, when two runs are compared
 PIXELS_ONLY = ("overwrite", "report")  # settings that change no pixel
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
@@ -65,7 +69,6 @@ def plan(
     how: Fusing,
     *,
     progress: Progress | None = None,
-    say: Say | None = None,
 ) -> Job:
     """Open the views, place them, choose the method; nothing is written. InputError, OutputError or ModelError in a sentence."""
     names = tuple(str(v) for v in views)
@@ -77,15 +80,18 @@ def plan(
         checked(how.method, how.scale)
     burst = open_burst(names, masks=how.masks, at=how.at, count=how.views, exposures=how.exposures, nodata=how.nodata)
     try:
-        for note in burst.notes:
-            (say or silent)(f"note      {note}")
         got = ready(burst, preparing, progress=progress)
         chosen = method(how.method, len(got.order), how.scale, device=how.device, precision=how.precision)
-        tile = how.tile or (TILE_LEARNED if chosen.card.sha256 else TILE)
-        return Job(names, str(out), how, burst, got, chosen, got.told(), tile)
+        return Job(names, str(out), how, burst, got, chosen, got.told(chosen.scale), how.tile or tile_for(chosen.scale))
     except BaseException:
         burst.close()
         raise
+
+
+def tile_for(scale: int) -> int:
+    """LR pixels of a tile that fills whole blocks of the output."""
+    step = Output.block // gcd(Output.block, scale)
+    return -(-TILE // step) * step
 
 
 def check_target(views: Sequence[str], out: str, *, overwrite: bool) -> None:

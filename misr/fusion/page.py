@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from misr.fusion import plots
@@ -33,7 +34,7 @@ COLUMNS = ("view", "used", "shift right, px", "down, px", "model", "gain", "offs
 
 def page(told: dict[str, Any]) -> str:
     """The report (see misr.fusion.report) as HTML."""
-    views = told["views"]
+    views = [v | {"reference": n == told["reference"]["index"]} for n, v in enumerate(told["views"])]
     name = escape(told["output"]["path"])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -42,7 +43,7 @@ def page(told: dict[str, Any]) -> str:
 <p class="lines">{escape(chr(10).join(summary(told)))}</p>
 <h2>The views</h2>
 <p class="key"><span>■ the reference</span><span class="used">● used</span><span class="rejected">✕ not used</span></p>
-<div class="figures"><figure>{plots.phases(views, told["output"]["scale"])}</figure>
+<div class="figures"><figure>{plots.phases(views, told["scale"])}</figure>
 <figure>{plots.shifts(views)}</figure>
 <figure>{plots.bars(views, "residual", "Residual: what differs after placing, robust")}</figure>
 <figure>{plots.bars(views, "gain", "Gain: light of the view / light of the reference, from 1", around=1.0)}</figure></div>
@@ -57,13 +58,12 @@ def page(told: dict[str, Any]) -> str:
 
 def row(view: dict[str, Any]) -> str:
     """A view's line of the table."""
-    dx, dy = view["shift_px"]
     kind = plots.kind(view)
     cells = [
-        escape(view["view"]),
+        escape(Path(view["view"]).name),
         {"reference": "reference", "used": "yes", "rejected": "no"}[kind],
-        f"{dx:+.3f}",
-        f"{dy:+.3f}",
+        f"{view['dx_px']:+.3f}",
+        f"{view['dy_px']:+.3f}",
         view["model"],
         *(f"{view[key]:.4g}" for key in ("gain", "offset", "residual")),
         f"{view['overlap']:.0%}",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
-View = dict[str, Any]  # one of a report's "views"
+View = dict[str, Any]  # one of a report's "views"; the reference says so
 SIDE, EDGE = 260.0, 44.0  # units of a square diagram, and of the room around it for numbers
 ROW = 22.0  # of a line of bars
 WIDE = 300.0  # of the longest bar
@@ -20,8 +21,7 @@ def phases(views: Sequence[View], scale: int) -> str:
         for k in range(scale + 1)
     )
     marks = "".join(
-        mark(v, EDGE + SIDE * ((0.5 - v["shift_px"][0]) % 1), EDGE + SIDE * ((0.5 - v["shift_px"][1]) % 1))
-        for v in views
+        mark(v, EDGE + SIDE * ((0.5 - v["dx_px"]) % 1), EDGE + SIDE * ((0.5 - v["dy_px"]) % 1)) for v in views
     )
     return square(
         grid + marks,
@@ -31,7 +31,7 @@ def phases(views: Sequence[View], scale: int) -> str:
 
 def shifts(views: Sequence[View]) -> str:
     """How far each view is displaced, in LR pixels, all on one scale."""
-    reach = nice(max([abs(d) for v in views for d in v["shift_px"]] + [0.5]))
+    reach = nice(max([abs(v[key]) for v in views for key in ("dx_px", "dy_px")] + [0.5]))
     middle, unit = EDGE + SIDE / 2, SIDE / 2 / reach
     axes = (
         f'<path class="grid" d="M{EDGE} {middle}h{SIDE}M{middle} {EDGE}v{SIDE}"/>'
@@ -39,7 +39,7 @@ def shifts(views: Sequence[View]) -> str:
         + text(EDGE, EDGE + SIDE + 16, f"{-reach:g} px")
         + text(EDGE + SIDE, EDGE + SIDE + 16, f"{reach:g} px", "end")
     )
-    marks = "".join(mark(v, middle + unit * v["shift_px"][0], middle + unit * v["shift_px"][1]) for v in views)
+    marks = "".join(mark(v, middle + unit * v["dx_px"], middle + unit * v["dy_px"]) for v in views)
     return square(axes + marks, "Shifts: right and down, in view pixels")
 
 
@@ -53,7 +53,7 @@ def bars(views: Sequence[View], key: str, title: str, *, around: float = 0.0) ->
     lines = []
     for n, (view, value) in enumerate(zip(views, values, strict=True)):
         y = EDGE + n * ROW
-        lines.append(text(142, y + 14, short(view["view"]), "end"))
+        lines.append(text(142, y + 14, short(Path(view["view"]).name), "end"))
         if value is not None:
             length = unit * (value - around)
             lines.append(
@@ -77,13 +77,13 @@ def mark(view: View, x: float, y: float) -> str:
 
 def kind(view: View) -> str:
     """reference, used or rejected."""
-    return "reference" if view["reference"] else "used" if view["used"] else "rejected"
+    return "reference" if view.get("reference") else "used" if view["used"] else "rejected"
 
 
 def tooltip(view: View) -> str:
     """A view in a line."""
-    dx, dy = view["shift_px"]
-    return f"{view['view']}: {dx:+.3f}, {dy:+.3f} px" + (f"; not used: {view['why']}" if not view["used"] else "")
+    why = "" if view["used"] else f"; not used: {view['why']}"
+    return f"{Path(view['view']).name}: {view['dx_px']:+.3f}, {view['dy_px']:+.3f} px{why}"
 
 
 def square(inside: str, title: str) -> str:

@@ -1,16 +1,16 @@
-"""What is told of a fusion: a dict that is JSON as it stands, a page that needs nothing but itself, a few lines.
+"""What is told of a fusion: a dict that is JSON as it stands, and the files it goes to.
 
-schema       1
-misr         the version;  command: the line that does the same again
-output       path;  width, height, bands, dtype of the picture, scale;  sigma: whether errors were written beside it
-method       name; why it was chosen ("" where it was asked for); device, precision, source (the paper), alone: it
-             looked at the reference and no other view
-views_given, views_used;  reference: its name
-views        one for each view, in the order given: view (its name), time, exposure (null where unknown), reference, used,
-             why (not), model, matrix (9 numbers, reference pixel to view pixel), shift_px [dx, dy] of the middle of the
-             picture, gain, offset, residual, overlap: see misr.registration.Placement
-burst        what else was found: see misr.burst.Ready.told()
-run          tiles, tile_px, seconds, unknown (share of fine pixels that no view knows); null before the picture is made
+    schema       1
+    misr         the version;  command: the line that does the same again
+    output       path;  width, height, bands, dtype of the picture;  sigma: whether its error is written beside it
+    method       name; why it was chosen ("" where it was asked for); device, precision, source (the paper); alone: it
+                 looks at the reference and no other view
+    views_given, views_used
+    run          tiles, tile_px, seconds, unknown (share of fine pixels that no view knows); null before the picture is made
+
+and all of misr.burst.Ready.told(): reference, scale, views (one for each, in order: its name, place, light, whether it is used
+and why not), bands, coverage, aliasing, could_help, verdict, notes. Numbers that are not finite are null. The whole can be
+given back as --registration.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ from misr import __version__
 from misr.errors import OutputError
 from misr.fusion.page import page
 from misr.fusion.settings import Fusing
-from misr.registration import placements_to_json
 
 if TYPE_CHECKING:
     from misr.fusion.done import Done
@@ -62,61 +60,44 @@ OPTIONS = {  # settings, and the options that say the same; what is absent here 
 
 def report(job: Job, done: Done | None = None) -> dict[str, Any]:
     """All there is to say about a job, and what came of it."""
-    ready, method = job.ready, job.method
-    views = list(rows(job))
-    return finite(
-        {
-            "schema": SCHEMA,
-            "misr": __version__,
-            "command": command(job.views, job.out, job.how),
-            "output": {
-                "path": job.out,
-                "width": method.scale * ready.width,
-                "height": method.scale * ready.height,
-                "bands": ready.bands,
-                "dtype": job.how.dtype or job.burst.views[ready.reference].dtype.name,
-                "scale": method.scale,
-                "sigma": job.how.sigma,
-            },
-            "method": {
-                "name": method.name,
-                "why": method.why,
-                "device": str(method.device),
-                "precision": method.precision,
-                "source": method.card.source,
-                "alone": method.alone,
-            },
-            "views_given": len(views),
-            "views_used": sum(v["used"] for v in views),
-            "reference": views[ready.reference]["view"],
-            "views": views,
-            "burst": job.told,
-            "run": None
-            if done is None
-            else {
-                "tiles": done.tiles,
-                "tile_px": job.tile,
-                "seconds": round(done.seconds, 2),
-                "unknown": done.unknown / (method.scale**2 * ready.width * ready.height * ready.bands),
-            },
-        }
-    )
+    ready, method, how = job.ready, job.method, job.how
+    views = job.told["views"]
+    fresh = {
+        "schema": SCHEMA,
+        "misr": __version__,
+        "command": command(job.views, job.out, how),
+        "output": {
+            "path": job.out,
+            "width": method.scale * ready.width,
+            "height": method.scale * ready.height,
+            "bands": ready.bands,
+            "dtype": how.dtype or job.burst.views[ready.reference].dtype.name,
+            "sigma": how.sigma,
+        },
+        "method": {
+            "name": method.name,
+            "why": method.why,
+            "device": str(method.device),
+            "precision": method.precision,
+            "source": method.card.source,
+            "alone": method.alone,
+        },
+        "views_given": len(views),
+        "views_used": sum(v["used"] for v in views),
+    }
+    told: dict[str, Any] = finite(fresh | {"run": done and ran(job, done)} | job.told)
+    return told
 
 
-def rows(job: Job) -> Iterator[dict[str, Any]]:
-    """The report's "views"."""
-    ready = job.ready
-    names = [view.name for view in job.burst.views]
-    placed = placements_to_json(names, ready.placements)
-    for n, (view, row, placement) in enumerate(zip(job.burst.views, placed, ready.placements, strict=True)):
-        shift = placement.shift_px(ready.width, ready.height)
-        more = {
-            "time": view.time,
-            "exposure": view.exposure,
-            "reference": n == ready.reference,
-            "shift_px": list(shift),
-        }
-        yield {"view": row["view"], **more, **row}
+def ran(job: Job, done: Done) -> dict[str, Any]:
+    """The report's "run"."""
+    pixels = job.method.scale**2 * job.ready.width * job.ready.height * job.ready.bands
+    return {
+        "tiles": done.tiles,
+        "tile_px": job.tile,
+        "seconds": round(done.seconds, 2),
+        "unknown": done.unknown / pixels,
+    }
 
 
 def finite(told: Any) -> Any:

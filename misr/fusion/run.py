@@ -17,7 +17,7 @@ from misr.fusion.done import Done
 from misr.fusion.job import Job, Progress, Say, plan, silent
 from misr.fusion.report import report, write_report
 from misr.fusion.settings import Fusing
-from misr.fusion.summary import summary
+from misr.fusion.summary import came_of_it, summary
 from misr.fusion.tiles import Tile, count, tiles
 from misr.io.product import Output
 from misr.journal import Journal, journal_path
@@ -53,7 +53,7 @@ def fuse(
     say        takes lines for people
     Raises MisrError, one sentence; then nothing stands under the output's name.
     """
-    with closing(plan(views, out, how or Fusing(), progress=progress, say=say)) as job:
+    with closing(plan(views, out, how or Fusing(), progress=progress)) as job:
         for line in summary(report(job)):
             (say or silent)(line)
         return run(job, progress=progress, say=say)
@@ -63,6 +63,8 @@ def run(job: Job, *, progress: Progress | None = None, say: Say | None = None) -
     """Carry a job out: render what its journal lacks, put it under its name, write the report where one is wanted."""
     done = render(job, progress or quiet, say or silent)
     told = report(job, done)
+    for line in came_of_it(told):
+        (say or silent)(line)
     if job.how.report:
         write_report(told, job.how.report)
     return Fusion(job.out, job.method.name, job.method.why, told)

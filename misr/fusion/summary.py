@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 MOST = 8  # views named one by one
@@ -9,26 +10,41 @@ MOST = 8  # views named one by one
 
 def summary(told: dict[str, Any]) -> list[str]:
     """What was found, what is done and why, from a report (see misr.fusion.report)."""
-    made, how = told["output"], told["method"]
-    lines = [
-        f"picture   {made['width']}x{made['height']}, {made['bands']} band{'s' * (made['bands'] > 1)}, {made['dtype']}, "
-        f"x{made['scale']}{', with its error' * made['sigma']}",
-        f"views     {told['views_used']} of {told['views_given']} used, on the grid of {told['reference']}",
+    return [
+        *picture(told),
         *rejected(told["views"]),
-        f"method    {how['name']}, on {how['device']} in {how['precision']}"
-        + (f": {how['why']}" if how["why"] else ""),
+        f"fusing    {told['verdict']} (aliasing {told['aliasing']:.2f}, phases covered {told['coverage']:.2f})",
+        *(f"note      {note}" for note in told["notes"]),
+        *came_of_it(told),
+    ]
+
+
+def picture(told: dict[str, Any]) -> list[str]:
+    """What is made, of what, and how."""
+    made, how, reference = told["output"], told["method"], told["reference"]
+    size = f"{made['width']}x{made['height']}, {made['bands']} {'band' if made['bands'] == 1 else 'bands'} of {made['dtype']}"
+    grid = f"on the grid of {Path(reference['view']).name} ({reference['why']})"
+    place = f"{how['name']}, on {how['device']} in {how['precision']}"
+    lines = [
+        f"picture   {size}, x{told['scale']}{', with its error' if made['sigma'] else ''}",
+        f"views     {told['views_used']} of {told['views_given']} used, {grid}",
+        f"method    {place}{': ' + how['why'] if how['why'] else ''}",
     ]
     if how["alone"] and told["views_used"] > 1:
         lines.append(f"note      {how['name']} looks at the reference alone; the other views do nothing")
-    if (run := told["run"]) is not None:
-        lines.append(f"done      {run['tiles']} tiles of {run['tile_px']} px in {run['seconds']:.1f} s")
-        if run["unknown"]:
-            lines.append(f"note      {run['unknown']:.2%} of the picture is known to no view")
     return lines
 
 
 def rejected(views: list[dict[str, Any]]) -> list[str]:
     """The views that are not used, and why."""
     out = [v for v in views if not v["used"]]
-    lines = [f"not used  {v['view']}: {v['why']}" for v in out[:MOST]]
-    return lines + ([f"not used  {len(out) - MOST} more; --report names all"] if len(out) > MOST else [])
+    lines = [f"not used  {Path(v['view']).name}: {v['why']}" for v in out[:MOST]]
+    return lines + ([f"not used  {len(out) - MOST} more; a report names all"] if len(out) > MOST else [])
+
+
+def came_of_it(told: dict[str, Any]) -> list[str]:
+    """What a run did."""
+    if (run := told["run"]) is None:
+        return []
+    lines = [f"done      {run['tiles']} tiles of {run['tile_px']} px in {run['seconds']:.1f} s"]
+    return lines + ([f"note      {run['unknown']:.2%} of the picture is known to no view"] if run["unknown"] else [])
