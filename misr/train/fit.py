@@ -14,7 +14,8 @@ from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.nets import NETS
-from misr.train import export, ranks
+from misr.train import burst_lessons, export, ranks, revisits
+from misr.train.data import Material
 from misr.train.footage import Footage, gather
 from misr.train.lessons import Lesson, lesson
 from misr.train.loop import Loss, Recipe, Run, train
@@ -109,18 +110,36 @@ def fit(
     enter(folder, wanted)
     ranks.agreed(0)  # nobody looks for a checkpoint before the first process has made room
     say(f"{card.net} x{card.scale:g}, {zoo.parameters(net):,} parameters; the run is in {folder}")
-    footage = gather(wanted.data, most_bytes=int(wanted.memory * 2**30), halve=wanted.labels == "hr", say=say)
+    footage = material(wanted, net, say)
     for line in (*footage.notes, footage.told):
         say(line)
     run = Run(recipe(wanted, device), net, folder, device=device)
     ranks.alike([*run.net.parameters(), *run.average.parameters()])
-    study = lesson(wanted, run.net, footage.material, device, seed=wanted.seed + 1 + 1000 * ranks.mine())
+    seed = wanted.seed + 1 + 1000 * ranks.mine()
+    if fuses(run.net):
+        study = burst_lessons.lesson(wanted, run.net, footage, device, seed=seed)
+    else:
+        study = lesson(wanted, run.net, footage.material, device, seed=seed)
     if run.step:
         say(f"going on at step {run.step}")
     train(run, study.source, study.loss, study.check, every=wanted.every, stepped=stepped, tell=tell)
     outcome = finish(run, study, card, footage, wanted) if ranks.first() else Outcome(wanted.out, card, 0, 0, "")
     ranks.end()
     return outcome
+
+
+def fuses(net: nn.Module) -> bool:
+    """Whether a net fuses bursts."""
+    return bool(getattr(net, "bursts", False))
+
+
+def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
+    """What is learned from: bursts where a net fuses them and hidden views are the labels, else clips and pictures."""
+    if wanted.labels == "hr" or not fuses(net):
+        return gather(wanted.data, most_bytes=int(wanted.memory * 2**30), halve=wanted.labels == "hr", say=say)
+    places, notes = revisits.gather(wanted.data, say=say, optics=wanted.optics)
+    stills = revisits.stills(places) if wanted.labels == "both" else []
+    return Footage(Material(stills, [], [], []), wanted.data, (), tuple(notes), tuple(places))
 
 
 def place(wanted: Training) -> torch.device:
@@ -141,8 +160,8 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
     name = wanted.net or (first.net if first else "")
     scale = wanted.scale or (int(first.scale) if first else 0)
     options = dict(first.options) | wanted.options if first else dict(wanted.options)
-    if name not in NETS or name == "interpolate":
-        raise InputError(f"net {name!r} cannot be trained; there is {', '.join(n for n in NETS if n != 'interpolate')}")
+    if name not in (able := [n for n in NETS if n not in ("interpolate", *zoo.METHODS)]):
+        raise InputError(f"net {name!r} cannot be trained; there is {', '.join(able)}")
     if first and (first.net, first.scale) != (name, scale):
         raise InputError(f"{wanted.start} is {first.net} x{first.scale:g}, not {name} x{scale}; start from one alike")
     if scale < 2:
@@ -234,26 +253,15 @@ def recipe(wanted: Training, device: torch.device) -> Recipe:
 
 def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: Training) -> Outcome:
     """Write the model directory; its scores are those of the last check."""
-    net, note = run.average, ""
-    valid_db = study.check(net)
-    if wanted.labels != "hr" and wanted.start:
-        first = student(wanted)[0].to(run.device)
-        if (first_db := study.check(first)) >= valid_db:
-            net, note = (
-                first,
-                f"training made it no better on views it had not seen ({valid_db:.2f} dB): the start's weights",
-            )
-            valid_db = first_db
-    used = (
-        f"{len(footage.train)} sources, {len(footage.material.stills)} stills and {len(footage.material.clips)} shots"
-    )
+    study.settle(run.average)
+    net, card, valid_db, note = kept(run, study, card, wanted)
     made = export.export(
         net,
         replace(
             card,
             precisions=export.precisions(net, study.sample),
             recipe=wanted.command,
-            trained_on=wanted.trained_on or used,
+            trained_on=wanted.trained_on or footage.used,
             note=note,
             scores={"valid_psnr_db" if wanted.labels == "hr" else "heldout_psnr_db": round(valid_db, 2)},
         ),
@@ -261,3 +269,24 @@ def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: T
     )
     export.tell(run.folder, wanted.out, baseline_db=study.baseline_db)
     return Outcome(wanted.out, made, valid_db, study.baseline_db, study.baseline)
+
+
+def kept(run: Run, study: Lesson, card: ModelCard, wanted: Training) -> tuple[nn.Module, ModelCard, float, str]:
+    """What is worth keeping, its card, its dB and a note: without sharp frames the start, or a method without learning, may be.
+
+    The trained net is kept only if it predicts views that no fit has seen better than both.
+    """
+    net, valid_db = run.average, study.check(run.average)
+    best = net, card, valid_db, ""
+    if wanted.labels == "hr":
+        return best
+    why = f"training made it no better on views it had not seen ({valid_db:.2f} dB)"
+    if wanted.start:
+        first = student(wanted)[0].to(run.device)
+        if (first_db := study.check(first)) >= best[2]:
+            best = first, card, first_db, f"{why}: the start's weights"
+    if fuses(net) and study.baseline_db >= best[2]:
+        plain = NETS[study.baseline](scale=int(card.scale)).to(run.device)
+        card = replace(card, net=study.baseline, options={}, halo=int(plain.halo))  # type: ignore[arg-type]
+        best = plain, card, study.baseline_db, f"{why}: {study.baseline}, which learns nothing, predicts them best"
+    return best

@@ -11,23 +11,37 @@ from pathlib import Path
 from misr.errors import InputError
 from misr.train.data import Material, load_scenes
 from misr.train.degrade import Plane
+from misr.train.revisits import Place
 
 SHORTEST = 4  # frames that can validate
 
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """Pixels of both sides, the sources on each, and what a user should know of how they were taken."""
+    """Pixels of both sides, the sources on each, and what a user should know of how they were taken.
+
+    places    pieces of bursts, where those are what is learned from
+    """
 
     material: Material
     train: tuple[str, ...]
     valid: tuple[str, ...]
     notes: tuple[str, ...]
+    places: tuple[Place, ...] = ()
+
+    @property
+    def used(self) -> str:
+        """What was learned from, for a card."""
+        if self.places:
+            return f"{len(self.train)} bursts, views hidden from the net"
+        return f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
 
     @property
     def told(self) -> str:
         """How much there is, in one line."""
         it = self.material
+        if self.places:
+            return f"{len(self.places)} pieces of {len(self.train)} bursts; a quarter of the views of each judges"
         size = sum(p.nbytes for p in (*it.stills, *it.valid_stills, *it.clips, *it.valid_clips))
         others = f"{len(self.valid)} others" if self.valid else "the packs' own, or their end"
         return (

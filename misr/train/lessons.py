@@ -30,7 +30,10 @@ EACH = 8  # of the frames of clips, every n-th is a picture to a net of one view
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A source, its loss(net, batch, squares), check(net) in dB, what a baseline has there; sample: views to try a net on."""
+    """A source, its loss(net, batch, squares), check(net) in dB, what a baseline has there; sample: views to try a net on.
+
+    settle(net)    what is done to the net when it has learned
+    """
 
     source: Source
     loss: Callable[[nn.Module, Any, bool], Tensor]
@@ -38,6 +41,7 @@ class Lesson:
     baseline_db: float
     baseline: str
     sample: Tensor
+    settle: Callable[[nn.Module], None] = lambda net: None
 
 
 def lesson(wanted: Training, net: nn.Module, material: Material, device: torch.device, *, seed: int) -> Lesson:
