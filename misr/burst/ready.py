@@ -2,38 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from misr.burst.bands import Band, measured
+from misr.burst.looks import Patch, Plane, look, spots
+from misr.burst.masks import unsaturated
+from misr.burst.places import Looked, failures, given, placed, sizes, starts, window_of
 from misr.burst.preparing import Preparing
+from misr.burst.reference import Clearness, chosen, clearness, first_guess, upsampled
+from misr.burst.stacks import MARGIN, optics_of, stacked
+from misr.errors import InputError
+from misr.io.burst import Burst
+from misr.io.view import View
+from misr.nets.lattice import Stack
+from misr.registration import IDENTITY, Placement, rejected
+from misr.registration.matrices import Matrix
 
-if TYPE_CHECKING:
-    from misr.io.burst import Burst
-    from misr.nets.lattice import Stack
-    from misr.registration import Placement
+__all__ = ["MARGIN", "Ready", "ready"]
 
-MARGIN = 16  # px that stack() reads around a window, so that what it says inside does not depend on the window
+MOSTLY = 0.5  # share of a view that must be below saturation for the rest to be left out of registration
 Progress = Callable[[str, int, int], None]  # (what is being done, steps done, steps in all)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ready:
     """A burst, prepared. All numbers are scene-wide: a window's pixels do not depend on the window.
 
+    reference    index of the view whose grid the picture takes, and `why` it
     placements   one per view, in the order of burst.views; `used` and `why` tell which are fused
-    levels       (low, high) per band, codes of the reference's light: [0, 1] of the nets is (code - low) / (high - low)
+    facts        what is known of each band
+    firsts       what the first look said of each view
+    band         the one that was registered by
+    sample       a patch of the reference in that band, by which aliasing is measured
     """
 
     burst: Burst
+    how: Preparing
     reference: int
-    width: int
-    height: int
-    bands: int
+    why: str
     placements: tuple[Placement, ...]
-    levels: tuple[tuple[float, float], ...]
+    facts: tuple[Band, ...]
+    firsts: tuple[Clearness, ...]
+    band: int
+    sample: Patch
+
+    @property
+    def width(self) -> int:
+        """Of the reference, in LR pixels."""
+        return self.burst.views[self.reference].width
+
+    @property
+    def height(self) -> int:
+        """Of the reference, in LR pixels."""
+        return self.burst.views[self.reference].height
+
+    @property
+    def bands(self) -> int:
+        """How many there are."""
+        return len(self.facts)
+
+    @property
+    def levels(self) -> tuple[tuple[float, float], ...]:
+        """Codes of the reference's light that are 0 and 1 to the nets, per band; values may lie outside, and are not clipped."""
+        return tuple((b.low, b.high) for b in self.facts)
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -42,8 +77,14 @@ class Ready:
         return (self.reference, *others)
 
     def stack(self, x: int, y: int, w: int, h: int, band: int) -> Stack:
-        """The window (x, y, w, h) of the reference's grid, which may reach beyond it, of one band: b = 1, reference first."""
-        raise NotImplementedError
+        """The window (x, y, w, h) of the reference's grid, which may reach beyond it, of one band: b = 1, reference first.
+
+        Reads MARGIN px more on every side, so that what it says inside does not depend on the window. Each view comes from where
+        the window lies in it to the pixel, so motion is what remains: at most half a pixel for shifts. Samples beyond a view
+        are not valid. The motion is (1, t, 2, 1, 1) where it varies less than 0.01 px.
+        """
+        views = [self.burst.views[n] for n in self.order]
+        return stacked(views, self.facts[band], band, (x, y, w, h), self.how.noise, optics_of(self.how.mtf))
 
     def codes(self, plane: Tensor, band: int) -> Tensor:
         """A plane of a picture, [0, 1], as codes: floats in the stored unit."""
@@ -55,11 +96,91 @@ class Ready:
         low, high = self.levels[band]
         return plane * (high - low)
 
-    def told(self) -> dict[str, Any]:
-        """All of it for the report, ready for JSON."""
-        raise NotImplementedError
+    def told(self, scale: int = 2) -> dict[str, Any]:
+        """All of it for the report, ready for JSON; `scale` is that of the picture, for how evenly its pixels are seen."""
+        from misr.burst.telling import told
+
+        return told(self, scale)
 
 
 def ready(burst: Burst, how: Preparing = Preparing(), *, progress: Progress | None = None) -> Ready:  # noqa: B008
-    """Prepare a burst; InputError when no view can be used."""
-    raise NotImplementedError
+    """Prepare a burst; InputError when no view can be used, or when what the user says of it cannot be."""
+    say = progress or (lambda what, done, of: None)
+    views = burst.views
+    usable = fitting(views)
+    say("looking", 0, len(views))
+    windows = spots(views[usable[0]].width, views[usable[0]].height, len(usable))
+    band, pivot = first_guess([views[n] for n in usable])
+    begun = starts([views[n] for n in usable], pivot, band)
+    looks: list[list[Patch]] = []
+    for n, start in zip(usable, begun, strict=True):
+        say("looking", len(looks), len(views))
+        looks.append([look(views[n], window_of(start, s), band) for s in windows])
+    light = exposures([views[n] for n in usable])
+    order = [pivot, *(k for k in range(len(usable)) if k != pivot)]
+    below = [unsaturated(p, views[n].dtype) for n, p in zip(usable, looks, strict=True)] if how.saturation else looks
+    first = clearness([below[k] for k in order], [begun[k] for k in order], [light[k] for k in order])
+    firsts = {usable[k]: c for k, c in zip(order, first, strict=True)}
+    index, why = chosen([v.name for v in views], firsts, how.reference)
+    looked = {n: looked_at(p, b, firsts[n], m) for n, p, b, m in zip(usable, looks, below, begun, strict=True)}
+    placements = placements_of(views, index, looked, firsts, how, say)
+    facts = []
+    own = [index, *(n for n, p in enumerate(placements) if p.used and n != index)]
+    w, h = views[index].width, views[index].height
+    for b in range(views[index].bands):
+        say("measuring", b, views[index].bands)
+        facts.append(measured([views[n] for n in own], [placements[n] for n in own], b, spots(w, h, len(own)), how))
+    sample = max(looked[index].patches, key=lambda p: (int(p.valid.sum()), float(p.plane.std())))
+    say("measuring", len(facts), len(facts))
+    nothing = Clearness(0.0, 0.0, 0.0, 0.0, 0.0, [])
+    told = tuple(firsts.get(n, nothing) for n in range(len(views)))
+    return Ready(burst, how, index, why, tuple(placements), tuple(facts), told, band, sample)
+
+
+def fitting(views: Sequence[View]) -> list[int]:
+    """Indices of the views that are of one kind with most of the others."""
+    if not views:
+        raise InputError("no views; give at least one picture")
+    wrong = sizes(views)
+    return [n for n in range(len(views)) if not wrong(n)]
+
+
+def exposures(views: Sequence[View]) -> list[float]:
+    """Per view, 1 where any of them is not known."""
+    known = [v.exposure for v in views if v.exposure]
+    return [float(e) for e in known] if len(known) == len(views) else [1.0] * len(views)
+
+
+def looked_at(patches: list[Patch], below: list[Patch], first: Clearness, start: Matrix) -> Looked:
+    """A view as registration wants it: without what looks like clouds, nor what is saturated unless that is most of it."""
+    clear: list[Plane] = [~upsampled(c, p.plane.shape) for c, p in zip(first.cloudy, patches, strict=True)]
+    return Looked(below if first.seen > MOSTLY else patches, clear, start)
+
+
+def placements_of(
+    views: Sequence[View],
+    index: int,
+    looked: dict[int, Looked],
+    firsts: dict[int, Clearness],
+    how: Preparing,
+    say: Progress,
+) -> list[Placement]:
+    """One placement per view, the reference's the identity."""
+    wrong = sizes(views)
+    told = given(how.registration, [v.name for v in views], index) if how.registration else None
+    size = views[index].width, views[index].height
+    light = exposures(views)
+    found = []
+    for n in range(len(views)):
+        say("registering", n, len(views))
+        if n not in looked:
+            found.append(rejected(wrong(n)))
+        elif n == index:
+            found.append(Placement(IDENTITY, overlap=firsts[n].seen))
+        elif why := firsts[n].why_not:
+            found.append(rejected(why))
+        elif told is not None:
+            found.append(told[n])
+        else:
+            found.append(placed(looked[index], looked[n], how.model, size, light[n] / light[index]))
+    return failures(found, index)
