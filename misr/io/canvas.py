@@ -14,8 +14,8 @@ from misr.errors import OutputError
 from misr.geo import Geo
 from misr.io.view import Array
 
-HOLDS = {  # dtypes and numbers of bands, alpha included, by suffix; () is any
-    ".png": (("uint8", "uint16"), (1, 3, 4)),
+HOLDS = {  # dtypes and numbers of bands, alpha not counted, by suffix; () is any
+    ".png": (("uint8", "uint16"), (1, 3)),
     ".jpg": (("uint8",), (1, 3)),
     ".jpeg": (("uint8",), (1, 3)),
     ".tif": (("uint8", "uint16", "float32", "float64"), (1, 3, 4)),
@@ -23,6 +23,7 @@ HOLDS = {  # dtypes and numbers of bands, alpha included, by suffix; () is any
     ".npy": ((), ()),
     ".npz": ((), ()),
 }
+ALPHA = (".png", ".tif", ".tiff")  # can hold it, beside three bands
 WORLD = {".png": ".pgw", ".jpg": ".jgw", ".jpeg": ".jgw"}
 JPEG_QUALITY = 95
 
@@ -31,7 +32,8 @@ class Canvas:
     """A picture (bands, h, w) in a mapped file `part`; finish() encodes it under `path`.
 
     NPY holds (h, w) of one band, else (bands, h, w); NPZ the arrays of `parts`, each a run of bands, by name.
-    With `alpha` the last band says what is valid. A PNG or JPEG that lies on the Earth gets a world file beside it.
+    With `alpha` a fourth band says what is valid, where the file can hold it. A PNG or JPEG that lies on the Earth gets a
+    world file beside it.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Canvas:
         parts: tuple[str, ...] = ("picture",),
         resume: bool = False,
     ) -> None:
-        self.path, self.part, self.alpha, self.geo, self.parts = path, part, alpha, geo, parts
-        fitting(path, dtype, shape[0] + alpha)
-        whole = (shape[0] + alpha, *shape[1:])
+        self.path, self.part, self.geo, self.parts = path, part, geo, parts
+        fitting(path, dtype, shape[0])
+        self.alpha = alpha and shape[0] == 3 and path.suffix.lower() in ALPHA
+        whole = (shape[0] + self.alpha, *shape[1:])
         try:
             self._codes: Any = np.lib.format.open_memmap(
                 part, mode="r+" if resume else "w+", dtype=None if resume else dtype, shape=None if resume else whole

@@ -161,7 +161,7 @@ class GeoTiff:
 
     def _open(self) -> None:
         with self._guard():
-            self._target = self._rasterio.open(self.part, "r+")
+            self._target = self._rasterio.open(self.part, "r+", driver="GTiff")
 
     def _resumable(self) -> None:
         """OutputError when the part file is of another picture."""

@@ -265,13 +265,12 @@ def sink(path: Path, wanted: Wanted, *, resume: bool, parts: tuple[str, ...] = (
         return GeoTiff(path, part(path), layout, cog=wanted.cog, resume=resume)
     if wanted.cog:
         raise OutputError(f'{path}: a cloud optimised GeoTIFF needs rasterio; pip install "misr[geo]"')
-    picture = path.suffix.lower() in (".npy", ".npz") or path.suffix.lower().startswith(".j")
     return Canvas(
         path,
         part(path),
         (len(wanted.names), wanted.height, wanted.width),
         wanted.dtype,
-        alpha=wanted.alpha and not picture,
+        alpha=wanted.alpha,
         fill=fill(wanted.dtype, wanted.nodata),
         geo=wanted.geo,
         parts=parts,
