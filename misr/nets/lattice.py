@@ -95,13 +95,16 @@ class Camera:
         return rearrange(fetch(soft, self.at, "bicubic"), "b 1 (t h) w -> b t 1 h w", t=self.stack.views.shape[1])
 
     def back(self, views: Tensor) -> Tensor:
-        """The adjoint of see: (b, t, 1, h, w) spread out on the fine grid and summed, (b, 1, s*h, s*w)."""
+        """The adjoint of see: (b, t, 1, h, w) spread out on the fine grid and summed, (b, 1, s*h, s*w).
+
+        Of fields that of bilinear sampling: a sum of weights that is not all positive makes means of the edges of holes explode.
+        """
         if self.shifts:
             rows = rearrange(views[:, :, 0] @ self.across, "b t h w -> b (t h) w")
             return (rearrange(self.down, "b t h q -> b q (t h)") @ rows)[:, None]
         size = (views.shape[0], 1, *(self.scale * n for n in views.shape[-2:]))
         flat = rearrange(views, "b t 1 h w -> b 1 (t h) w").contiguous()
-        return spread(Splat.apply(flat, self.at, size, BICUBIC), self.scale, self.stack.optics)
+        return spread(Splat.apply(flat, self.at, size, BILINEAR), self.scale, self.stack.optics)
 
 
 def places(motion: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
