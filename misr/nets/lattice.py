@@ -120,6 +120,21 @@ def places(motion: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return rearrange(at, "b t h w d -> b (t h) w d"), (at.abs().amax(-1) <= 1).to(at.dtype)[:, :, None]
 
 
+def fine_places(motion: Tensor, size: tuple[int, int], scale: int) -> tuple[Tensor, Tensor]:
+    """Where the fine pixels lie in a view of size (h, w), as grid_sample counts, and 1 where that is in it.
+
+    motion (n, 2, h | 1, w | 1) -> (n, s*h, s*w, 2) and (n, 1, s*h, s*w).
+    """
+    h, w = size
+    if motion.shape[-2:] != (1, 1):
+        motion = F.interpolate(motion, scale_factor=scale, mode="bilinear")
+    x = (torch.arange(scale * w, device=motion.device) + 0.5) / scale + motion[:, 0]
+    y = (torch.arange(scale * h, device=motion.device)[:, None] + 0.5) / scale + motion[:, 1]
+    x, y = torch.broadcast_tensors(x * (2 / w) - 1, y * (2 / h) - 1)
+    at = torch.stack([x, y], -1)
+    return at, (at.abs().amax(-1) <= 1 + 1e-5).to(at.dtype)[:, None]
+
+
 def axis(n: int, shift: Tensor, scale: int, optics: Tensor) -> tuple[Tensor, Tensor]:
     """Matrices (b, t, n, s*n), rows summing to 1, of n pixels shifted by (b, t) LR pixels; 1 (b, t, n) where on the picture."""
     at = shift[..., None] + torch.arange(n, device=shift.device)  # (b, t, n) in the reference's pixels
@@ -192,7 +207,7 @@ def filled(picture: Tensor, weight: Tensor) -> Tensor:
         ) + 0 * picture
     total = F.avg_pool2d(known, 2, ceil_mode=True)
     mean = F.avg_pool2d(picture * known, 2, ceil_mode=True) / total.clamp(min=1e-6)
-    around = F.interpolate(filled(mean, total), (h, w), mode="bilinear")
+    around = F.interpolate(filled(mean, total), scale_factor=2, mode="bilinear")[..., :h, :w]  # the same in every window
     return torch.where(known > 0, picture, around)
 
 
