@@ -15,13 +15,14 @@ from misr.registration.placement import (
     placements_to_json,
     rejected,
 )
-from misr.registration.register import register
+from misr.registration.register import best_model, register
 
 __all__ = [
     "IDENTITY",
     "MODELS",
     "Model",
     "Placement",
+    "best_model",
     "field",
     "light",
     "moved",

@@ -6,6 +6,7 @@ size: with (x, y) from -1 to 1,    dx = p0 + p2 x + p3 y - (p6 x + p7 y) x,    d
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from misr.registration.matrices import Matrix, flat
@@ -62,6 +63,18 @@ def robust_std(residual: Array, weight: Array) -> float:
     if chosen.size < 100:
         chosen = residual[weight > 0]
     return 1.4826 * float(np.median(np.abs(chosen[:: chosen.size // SAMPLES + 1])))
+
+
+NEAR_PX = 31  # side of the surroundings whose mean light may differ
+
+
+def local(residual: Array, weight: Array) -> Array:
+    """The residuals less their weighted mean near each pixel: haze, shading and vignettes fall out."""
+
+    def mean(x: Array) -> Array:
+        return cv2.blur(x, (NEAR_PX, NEAR_PX), borderType=cv2.BORDER_CONSTANT)
+
+    return residual - mean(residual * weight) / np.maximum(mean(weight), np.float32(1e-3))
 
 
 def trust(residual: Array, slope: Array, spread: float, *, clip: bool) -> Array:

@@ -9,7 +9,8 @@ counts nothing at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,12 +18,15 @@ from misr.registration import equations
 from misr.registration.equations import MOTIONS
 from misr.registration.matrices import IDENTITY, Matrix, corners, flat, moved, square
 from misr.registration.placement import Model
-from misr.registration.sampling import positions, sampled, slopes, weights_at
+from misr.registration.sampling import sampled, slopes, weights_at
 from misr.registration.smooth import Array, Smooth
 
+# How the view's light may differ: not at all, by one gain and offset, or also by an offset that varies slowly (haze, shade)
+Light = Literal["same", "whole", "local"]
 LEAST_PIXELS = 60.0  # sum of weights below which nothing is solved
 SMALL_PX = 0.1  # a step after which outliers are told from pixels not yet in place
 CORRELATED = 4 * np.pi  # pixels that share their noise after the blur of sigma 1 px
+MOST_FADED = 0.3  # share of noise up to which the gain can be mended
 ONE_WAY = 1e-4  # gradient energy across, of that along, at which detail runs in one direction only
 
 
@@ -40,10 +44,17 @@ class Solution:
         np.inf
     )  # std that the noise gives a shift, in its worst direction; inf where only noise has gradients
     step_px: float = np.inf  # how far the last step moved a corner
+    faded: float = 0.0  # share of noise in the reference's variance, by which least squares makes the gain too small
+    mean: float = 0.0  # of the reference where it counts
+
+    def unfaded(self) -> Solution:
+        """With the gain that a reference without noise would have had; the light of its mean stays."""
+        gain = self.gain / (1 - min(self.faded, MOST_FADED))
+        return replace(self, gain=gain, offset=self.offset + (self.gain - gain) * self.mean)
 
 
 def refine(
-    reference: Smooth, view: Smooth, start: Solution, model: Model, *, light: bool, steps: int, enough_px: float
+    reference: Smooth, view: Smooth, start: Solution, model: Model, *, light: Light, steps: int, enough_px: float
 ) -> Solution | None:
     """The start improved by up to so many steps, until one is shorter than enough_px; None where nothing can be solved."""
     fixed = slopes(reference.plane)
@@ -60,36 +71,49 @@ def refine(
 
 
 def step(
-    reference: Smooth, fixed: tuple[Array, Array], view: Smooth, at: Solution, model: Model, *, light: bool, clip: bool
+    reference: Smooth, fixed: tuple[Array, Array], view: Smooth, at: Solution, model: Model, *, light: Light, clip: bool
 ) -> Solution | None:
     """One step; `fixed` is the reference's gradient."""
     h, w = reference.plane.shape
-    x, y = positions(at.matrix, w, h)
-    seen, *seen_slopes = sampled(view.plane, x, y)
-    weight = reference.weight * weights_at(view.weight, x, y)
+    seen, *seen_slopes = sampled(view.plane, at.matrix, w, h)
+    weight = reference.weight * weights_at(view.weight, at.matrix, w, h)
     pixels = float(weight.sum())
     if pixels < LEAST_PIXELS:
         return None
     gain = np.float32(at.gain)
     residual = seen - gain * reference.plane - np.float32(at.offset)
+    if light == "local":
+        residual = equations.local(residual, weight)
     spread = equations.robust_std(residual, weight)
     alike = equations.likeness((seen_slopes[0], seen_slopes[1]), fixed, weight)
     along_x, along_y = ((a + gain * b) / 2 for a, b in zip(seen_slopes, fixed, strict=True))
     weight *= equations.trust(residual, along_x * along_x + along_y * along_y, spread, clip=clip)
     rows = equations.motion_rows(along_x, along_y, MOTIONS[model])
-    if light:
+    if light != "same":
         rows = np.concatenate([rows, -reference.plane.reshape(1, -1), np.full((1, h * w), -1, np.float32)])
     found = equations.solved(rows, residual.ravel(), weight.ravel())
     if found is None:
         return None
     delta, normal = found
-    brighter, lighter = delta[MOTIONS[model] :] if light else (0.0, 0.0)
+    brighter, lighter = delta[MOTIONS[model] :] if light != "same" else (0.0, 0.0)
     matrix = flat(square(at.matrix) @ square(equations.small_motion(delta[: MOTIONS[model]], w, h)))
     step_px = farthest(matrix, at.matrix, w, h)
     if not step_px < max(w, h):
         return None
     error_px = uncertainty(normal[:2, :2], spread, float(weight.sum()))
-    return Solution(matrix, at.gain + brighter, at.offset + lighter, spread, alike, pixels, error_px, step_px)
+    faded, mean = fading(normal[-2:, -2:], spread / max(abs(at.gain), 1e-6)) if light != "same" else (0.0, 0.0)
+    lit = (at.gain + brighter, at.offset + lighter)
+    return Solution(matrix, *lit, spread, alike, pixels, error_px, step_px, faded, mean)
+
+
+def fading(light: np.ndarray, spread: float) -> tuple[float, float]:
+    """(share of noise in the reference's variance, its mean), from the (2, 2) normal matrix of gain and offset.
+
+    Of the residuals' variance, in the reference's light, half is its own.
+    """
+    mean = light[0, 1] / light[1, 1]
+    variance = light[0, 0] / light[1, 1] - mean * mean
+    return float(spread * spread / 2 / max(variance, 1e-9)), float(mean)
 
 
 def farthest(one: Matrix, other: Matrix, width: int, height: int) -> float:
@@ -109,6 +133,6 @@ def uncertainty(gradients: np.ndarray, spread: float, pixels: float) -> float:
     """
     least, most = np.linalg.eigvalsh(gradients)
     noise = pixels * spread * spread / 8
-    if least < ONE_WAY * most or least < 1.5 * noise:
+    if least < ONE_WAY * most or least < 1.15 * noise:
         return float(np.inf)
     return spread * float(np.sqrt(CORRELATED / (least - noise)))

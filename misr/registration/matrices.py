@@ -37,6 +37,13 @@ def moved(matrix: Sequence[float], points: Points) -> Points:
     return projected[:, :2] / projected[:, 2:]
 
 
+def shift_of(matrix: Sequence[float], width: int, height: int) -> tuple[float, float]:
+    """(dx, dy) in px by which the motion moves the middle of a picture."""
+    middle = np.array([[(width - 1) / 2, (height - 1) / 2]])
+    dx, dy = (moved(matrix, middle) - middle)[0]
+    return float(dx), float(dy)
+
+
 def corners(width: int, height: int) -> Points:
     """Centres of the four corner pixels of a picture, (4, 2)."""
     return np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], np.float64)

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from misr.errors import InputError
-from misr.registration.matrices import IDENTITY, Matrix, moved
+from misr.registration.matrices import IDENTITY, Matrix, shift_of
 
 Model = Literal["shift", "affine", "homography"]
 MODELS: tuple[Model, ...] = get_args(Model)
@@ -44,9 +44,7 @@ class Placement:
 
     def shift_px(self, width: int, height: int) -> tuple[float, float]:
         """(dx, dy) in LR pixels of the middle of a reference of this size."""
-        x, y = (width - 1) / 2, (height - 1) / 2
-        to_x, to_y = moved(self.matrix, np.array([[x, y]]))[0]
-        return float(to_x - x), float(to_y - y)
+        return shift_of(self.matrix, width, height)
 
 
 def rejected(why: str, *, model: Model = "shift", overlap: float = 0.0) -> Placement:
