@@ -19,6 +19,7 @@ from misr.nets.lattice import (
     Splat,
     Stack,
     filled,
+    fine_places,
     places,
     pooled,
     registered,
@@ -74,7 +75,7 @@ class Mean(Classical):
             rearrange(stack.views, "b t 1 h w -> (b t) 1 h w"), rearrange(stack.valid, "b t 1 h w -> (b t) 1 h w")
         )
         size = (self.scale * h, self.scale * w)
-        at, inside = self.places(rearrange(stack.motion, "b t d h w -> (b t) d h w"), (h, w))
+        at, inside = fine_places(rearrange(stack.motion, "b t d h w -> (b t) d h w"), (h, w), self.scale)
         there = fetch(rearrange(weight, "b t 1 h w -> (b t) 1 h w"), at, "bilinear") * inside
         there = there * (fetch(rearrange(stack.valid, "b t 1 h w -> (b t) 1 h w"), at, "bilinear") > 0.99)
         made, there = (rearrange(x, "(b t) 1 h w -> b t h w", b=b) for x in (fetch(views, at, "bicubic"), there))
@@ -84,19 +85,6 @@ class Mean(Classical):
         count = (there > UNSEEN).sum(1, keepdim=True).to(total.dtype)
         sigma = error(scatter, count, total, resample(stack.sigma[:, 0].expand(b, 1, h, w).contiguous(), size))
         return Fused(picture, sigma, count)
-
-    def places(self, motion: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Where fine pixels lie in views, as grid_sample counts (n, s*h, s*w, 2), and 1 where that is in the view."""
-        h, w = size
-        n, s = motion.shape[0], self.scale
-        if motion.shape[-2:] != (1, 1):
-            motion = F.interpolate(motion, scale_factor=s, mode="bilinear", align_corners=False)
-        x = (torch.arange(s * w, device=motion.device) - (s - 1) / 2) / s + motion[:, 0]
-        y = ((torch.arange(s * h, device=motion.device) - (s - 1) / 2) / s)[:, None] + motion[:, 1]
-        at = torch.stack(
-            [((x + 0.5) * (2 / w) - 1).expand(n, s * h, -1), ((y + 0.5) * (2 / h) - 1).expand(n, -1, s * w)], -1
-        )
-        return at, (at.abs().amax(-1) <= 1).to(at.dtype)[:, None]
 
 
 class ShiftAndAdd(Classical):

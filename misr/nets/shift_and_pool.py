@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from misr.nets.lattice import UNSEEN, Fused, Stack, filled, inverse, registered
+from misr.nets.lattice import BILINEAR, UNSEEN, Fused, Splat, Stack, filled, fine_places, places, registered
 from misr.nets.motion import fetch
 
 TAPS, BLUR = 11, 1.0  # the Gaussian between base and detail, LR pixels
@@ -113,36 +113,11 @@ def grounded(stack: Stack, base: Tensor, scale: int) -> tuple[Tensor, Tensor, Te
     return ground, sigma, torch.where(known, total.square() / squares.clamp(min=UNSEEN**2), 0)
 
 
-def fine_places(motion: Tensor, size: tuple[int, int], scale: int) -> tuple[Tensor, Tensor]:
-    """Where the fine pixels lie in a view, as grid_sample counts (b, s*h, s*w, 2), and 1 where that is in it (b, 1, s*h, s*w)."""
-    h, w = size
-    if motion.shape[-2:] != (1, 1):
-        motion = F.interpolate(motion, scale_factor=scale, mode="bilinear")
-    x = (torch.arange(scale * w, device=motion.device) + 0.5) / scale + motion[:, 0]
-    y = (torch.arange(scale * h, device=motion.device)[:, None] + 0.5) / scale + motion[:, 1]
-    x, y = torch.broadcast_tensors(x * (2 / w) - 1, y * (2 / h) - 1)
-    at = torch.stack([x, y], -1)
-    return at, (at.abs().amax(-1) <= 1 + 1e-5).to(at.dtype)[:, None]
-
-
 def splat(x: Tensor, motion: Tensor, scale: int) -> Tensor:
     """Planes (b, c, h, w) of a view added onto the fine grid (b, c, s*h, s*w), bilinearly; what falls out of it is dropped."""
     b, c, h, w = x.shape
-    back = inverse(motion)
-    across = scale * (torch.arange(w, device=x.device) + back[:, 0]) + (scale - 1) / 2
-    down = scale * (torch.arange(h, device=x.device)[:, None] + back[:, 1]) + (scale - 1) / 2
-    across, down = (p.expand(b, h, w) for p in (across, down))
-    rows = rearrange(x, "b c h w -> (b h w) c")
-    out = x.new_zeros(b * scale * h * scale * w, c)
-    first = (torch.arange(b, device=x.device) * (scale * h * scale * w))[:, None, None]
-    for dx in (0, 1):
-        for dy in (0, 1):
-            qx, qy = across.floor() + dx, down.floor() + dy
-            share = (1 - (across - qx).abs()) * (1 - (down - qy).abs())
-            share = share * ((qx >= 0) & (qx < scale * w) & (qy >= 0) & (qy < scale * h))
-            at = first + qy.clamp(0, scale * h - 1).long() * (scale * w) + qx.clamp(0, scale * w - 1).long()
-            out = out.index_add(0, at.flatten(), rows * share.reshape(-1, 1))
-    return rearrange(out, "(b h w) c -> b c h w", b=b, h=scale * h)
+    at, seen = places(motion[:, None], (h, w))
+    return Splat.apply(x * seen[:, 0], at, (b, c, scale * h, scale * w), BILINEAR)
 
 
 def pooled(features: Tensor, valid: Tensor, motion: Tensor, scale: int) -> Tensor:
