@@ -52,3 +52,15 @@ def burst_of(views, **told) -> Burst:
         for n, v in enumerate(views)
     )
     return Burst("made", made, tuple(f"band {n}" for n in range(made[0].bands)))
+
+
+def lit(planes, *, gains=None, offsets=None, sigma=0.0, seed=5, dtype=np.uint16) -> list[np.ndarray]:
+    """Planes from 0 to 1 as codes up to some 4000, in the light and with the noise of their cameras; sigma in codes."""
+    draw = np.random.default_rng(seed)
+    gains, offsets = gains or [1.0] * len(planes), offsets or [0.0] * len(planes)
+    sigmas = sigma if isinstance(sigma, list) else [sigma] * len(planes)
+    codes = [
+        g * (4000 * p + 400) + o + s * draw.standard_normal(p.shape)
+        for p, g, o, s in zip(planes, gains, offsets, sigmas, strict=True)
+    ]
+    return [c.astype(dtype) if np.dtype(dtype).kind == "f" else np.clip(np.rint(c), 0, 65535).astype(dtype) for c in codes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,20 +53,17 @@ def measured(
     """One band of these views, the first of which is the reference."""
     patches = [[look(v, window_of(p.matrix, s), band) for s in spots] for v, p in zip(views, placements, strict=True)]
     tops = [ceiling(p, v.dtype) if how.saturation else np.inf for p, v in zip(patches, views, strict=True)]
-    if how.saturation:
-        patches = [unsaturated(one, v.dtype) for one, v in zip(patches, views, strict=True)]
+    below = [unsaturated(p, v.dtype) if how.saturation else p for p, v in zip(patches, views, strict=True)]
     matrices = [p.matrix for p in placements]
     if how.bands:
-        matrices = [own_place(patches[0], one, m) for one, m in zip(patches, matrices, strict=True)]
-    lights = [Light(p.gain, p.offset) for p in placements]
+        matrices = [own_place(below[0], one, m) for one, m in zip(below, matrices, strict=True)]
+    exposed = [exposure(views[0], v) for v in views]
+    lights = [Light(e) for e in exposed]
     if how.light:
-        exposed = [exposure(views[0], v) for v in views]
-        lights = [Light(), *(light(patches[0], one, m, e) for one, m, e in
-                             zip(patches[1:], matrices[1:], exposed[1:], strict=True))]  # fmt: skip
-    lit = [[replace(p, plane=one.undone(p.plane)) for p in own] for own, one in zip(patches, lights, strict=True)]
-    low, high = levels(lit)
+        lights[1:] = [light(below[0], *rest) for rest in zip(below[1:], matrices[1:], exposed[1:], strict=True)]
+    low, high = levels(in_light(patches, lights), matrices)
+    lit = in_light(below, lights)
     odd = strangeness(lit, matrices, low, high) if how.clouds else Strange()
-    low, high = levels(lit, odd, matrices)
     sigmas: tuple[float, ...] = ()
     if how.noise is None:
         least = [max(LEAST * (high - low) * abs(one.gain), rounding(v)) for v, one in zip(views, lights, strict=True)]
@@ -75,6 +72,11 @@ def measured(
         )
     own = tuple(apart(m, p.matrix) for m, p in zip(matrices, placements, strict=True))
     return Band(low, high, tuple(lights), sigmas, tuple(tops), odd, tuple(matrices), own)
+
+
+def in_light(patches: list[list[Patch]], lights: Sequence[Light]) -> list[list[Patch]]:
+    """Patches of each view, in the reference's light."""
+    return [[replace(p, plane=one.undone(p.plane)) for p in own] for own, one in zip(patches, lights, strict=True)]
 
 
 def rounding(view: View) -> float:
@@ -113,33 +115,37 @@ def apart(band: Matrix, view: Matrix) -> tuple[float, float]:
     return band[2] - view[2], band[5] - view[5]
 
 
-def levels(lit: list[list[Patch]], odd: Strange | None = None, matrices: Sequence[Matrix] = ()) -> tuple[float, float]:
-    """The codes that become 0 and 1: percentiles of what is valid, and not strange, in all views."""
-    if odd is None:
-        codes = [p.plane[::STEP, ::STEP][p.valid[::STEP, ::STEP]] for own in lit for p in own]
-    else:
-        codes = []
-        for spot in zip(*lit, strict=True):
-            planes, sure = on_reference(spot, matrices)
-            codes.append(planes[sure & (odd.clearness(differences(planes, sure)) > 0.5)])
-    known = np.concatenate(codes)
+def levels(lit: list[list[Patch]], matrices: Sequence[Matrix]) -> tuple[float, float]:
+    """The codes that become 0 and 1: percentiles of the median of the views, which clouds and noise are not in."""
+    middles = []
+    for spot in zip(*lit, strict=True):
+        planes, sure = on_reference(spot, matrices, detailed)
+        middles.append((planes - differences(planes, sure, least=1))[sure])
+    known = np.concatenate(middles)
     if not len(known):
         return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(known, LEVELS))
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def on_reference(spot: Sequence[Patch], matrices: Sequence[Matrix]) -> tuple[Plane, Plane]:
-    """The views of one patch without detail, at every STEPth pixel of the reference: (t, h, w), and where they are known."""
+def detailed(patch: Patch) -> tuple[Plane, Plane]:
+    """A view as it is."""
+    return patch.plane, patch.valid
+
+
+def on_reference(
+    spot: Sequence[Patch], matrices: Sequence[Matrix], seen: Callable[[Patch], tuple[Plane, Plane]]
+) -> tuple[Plane, Plane]:
+    """The views of one patch, as `seen`, at every STEPth pixel of the reference: (t, h, w), and where they are known."""
     planes, sure = [], []
     for patch, matrix in zip(spot, matrices, strict=True):
         at = places(matrix, spot[0].window, (patch.x, patch.y), STEP)
-        plane, known = softened(patch)
-        planes.append(fetched(plane, at))
+        plane, known = seen(patch)
+        planes.append(fetched(plane, at, nearest=seen is detailed))
         sure.append(fetched(known.astype(np.float32), at) > 0.99)
     return np.stack(planes), np.stack(sure)
 
 
 def strangeness(lit: list[list[Patch]], matrices: Sequence[Matrix], low: float, high: float) -> Strange:
     """From which difference to the median view on a sample is a cloud's, in the whole scene."""
-    return strange([differences(*on_reference(spot, matrices)) for spot in zip(*lit, strict=True)], low, high)
+    return strange([differences(*on_reference(spot, matrices, softened)) for spot in zip(*lit, strict=True)], low, high)

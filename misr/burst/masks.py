@@ -17,6 +17,7 @@ CLOUDS = 3.0  # px: views are compared without detail, under a Gaussian that wid
 DIFFERENT = 5.0  # times the usual difference (robust standard deviation): from here on a sample counts less
 STRANGE = 2.0  # times that: from here on it does not count
 CLEAR = 0.04  # of the range of the levels: smaller differences are never clouds
+WHOLLY = 0.9  # of the weight of that Gaussian must be on valid samples: beside a gap the mean is one-sided
 SEEING = 3  # views that it takes to tell which one differs
 
 
@@ -63,12 +64,12 @@ class Strange:
         return 1 - x * x * (3 - 2 * x)
 
 
-def differences(planes: Plane, sure: Plane) -> Plane:
-    """What soft views (t, h, w) on one grid differ by from the median of those that are sure; 0 where fewer than 3 are."""
+def differences(planes: Plane, sure: Plane, least: int = SEEING) -> Plane:
+    """What soft views (t, h, w) on one grid differ by from the median of those that are sure; 0 where fewer than `least` are."""
     count = sure.sum(0)
     ranked = np.sort(np.where(sure, planes, np.inf), axis=0)  # those that are not sure come last
     low, high = (np.take_along_axis(ranked, np.maximum(n // 2, 0)[None], 0)[0] for n in (count - 1, count))
-    known = sure & (count >= SEEING)
+    known = sure & (count >= least)
     high = np.where(np.isfinite(high), high, 0)
     low = np.where(np.isfinite(low), low, 0)
     return np.where(known, planes - (low + high) / 2, 0)
@@ -87,4 +88,4 @@ def strange(offs: list[Plane], low: float, high: float) -> Strange:
 def softened(patch: Patch) -> tuple[Plane, Plane]:
     """A view without detail, and where it has enough samples for that."""
     plane, sure = soft(patch.plane, patch.valid, CLOUDS)
-    return plane, sure > 0.5
+    return plane, sure > WHOLLY

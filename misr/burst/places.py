@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -29,6 +29,7 @@ from misr.registration import (
     windowed,
 )
 from misr.registration.matrices import Matrix, corners, flat, on_grid, square
+from misr.registration.placement import FIELDS
 
 SMALL = 512  # px: the longer side of the small picture by which a scene without geography is first found
 STRIP = 64  # rows of the small picture that are read at a time
@@ -223,12 +224,21 @@ def given(path: str, names: Sequence[str], reference: int) -> list[Placement]:
         raise InputError(f"{path}: no readable registration ({e}); a report written by misr fuse is one") from None
     if isinstance(data, dict):
         data = data.get("views", data)
+    if isinstance(data, list):  # a report says more of a view than where it is
+        data = [{k: v for k, v in e.items() if k in FIELDS} if isinstance(e, dict) else e for e in data]
     found = placements_from_json(data)
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if meant(found, name) is None]
     if missing:
         raise InputError(f"{path}: has no placement for {missing[0]}; it needs one for every view")
-    base = found[names[reference]].matrix
-    return [replace(found[name], matrix=beside(base, found[name].matrix)) for name in names]
+    own = [found[meant(found, name) or ""] for name in names]
+    return [replace(p, matrix=beside(own[reference].matrix, p.matrix)) for p in own]
+
+
+def meant(found: Iterable[str], name: str) -> str | None:
+    """Which of the names found means a view: the same, or the only one of a file of the same name in another folder."""
+    found = list(found)
+    alike = [f for f in found if Path(f).name == Path(name).name]
+    return name if name in found else alike[0] if len(alike) == 1 else None
 
 
 def sizes(views: Sequence[View]) -> Callable[[int], str]:

@@ -24,7 +24,6 @@ UNLIKE = 4.0  # times the usual difference to the median view (robust standard d
 LITTLE = 0.05  # of the median view's range: smaller differences are light, not clouds
 ALIKE = 0.2  # correlation with the median view below which a view shows something else, where the others are above SURE
 SURE = 0.5
-FADED = 0.5  # of the usual gain: haze that leaves less does not count as light to be undone
 HARDLY = 0.95  # share of clouds, from which a view is one cloud
 GLANCE = 256  # px: side of the patches of the very first look
 GLANCES = ((0.5, 0.5), (0.2, 0.3), (0.8, 0.7))  # where they lie
@@ -71,14 +70,14 @@ def clearness(patches: list[list[Patch]], starts: list[Matrix], exposures: list[
     if (strangers := alike < ALIKE).any() and np.median(alike) > SURE:
         odd[strangers] = sure[strangers]
     ends = np.cumsum([coarse_size(p)[0] * coarse_size(p)[1] for p in patches[0]])[:-1]
-    least = FADED * float(np.median(gains))
+    usual_gain = float(np.median(gains))
     sharpness = agreement(patches, starts) if len(patches) > 2 else [alone(spots) for spots in patches]
     found = []
     for t, spots in enumerate(patches):
         seen = float(np.mean(np.concatenate([p.valid.ravel() for p in spots])))
         clouds = float(odd[t].sum() / max(sure[t].sum(), 1))
         detail, agreed = sharpness[t]
-        detail = float(detail / (exposures[t] * max(gains[t], least, 1e-6)))
+        detail = float(detail / (exposures[t] * max(gains[t], usual_gain, 1e-6)))
         cloudy = [m.reshape(coarse_size(p)) for m, p in zip(np.split(odd[t], ends), patches[0], strict=True)]
         found.append(
             Clearness(
@@ -157,7 +156,7 @@ def agreement(patches: list[list[Patch]], starts: list[Matrix]) -> list[tuple[fl
 
 
 def alone(patches: list[Patch]) -> tuple[float, float]:
-    """The same (contrast, certainty) of a view that has no others to agree with: its structure, and how it stands out of noise."""
+    """The same of a view that has no others to agree with: its structure, and how it stands out of its noise."""
     strength, noise = structure(patches)
     return strength, float(np.sqrt(strength**2 / (strength**2 + noise**2))) if strength else 0.0
 
