@@ -68,8 +68,8 @@ def test_base_and_detail_make_the_view():
 
 
 def test_the_pool_is_mean_maximum_and_deviation():
-    low, high = torch.full((1, 1, 2, 6, 6), 1.0), torch.full((1, 1, 2, 6, 6), 3.0)
-    pool = pooled(torch.cat([low, high, high], 1), torch.ones(1, 3, 1, 6, 6), torch.zeros(1, 3, 2, 1, 1), 2)
+    low, high = torch.full((1, 2, 6, 6), 1.0), torch.full((1, 2, 6, 6), 3.0)
+    pool = pooled([low, high, high], stack(3, 6, 6, torch.zeros(1, 3, 2, 1, 1)), width=2, scale=2)
     mean, most, deviation, weight = (p[..., 4:8, 4:8] for p in pool.split([2, 2, 2, 1], 1))
     assert torch.allclose(mean, torch.tensor(7 / 3), atol=1e-4)
     assert torch.allclose(most, torch.tensor(3 / 4), atol=1e-5)  # a sample half a fine pixel away both ways weighs 1/4
@@ -114,7 +114,7 @@ def test_one_view_is_enough_and_its_deviation_is_finite(scale):
     assert all(bool(x.isfinite().all()) for x in fuse(net, one))
     net.fuse(one).picture.sum().backward()
     assert all(bool(p.grad.isfinite().all()) for p in net.parameters())
-    pool = pooled(torch.rand(1, 1, 4, 6, 6), torch.ones(1, 1, 1, 6, 6), torch.full((1, 1, 2, 1, 1), 0.3), 2)
+    pool = pooled([torch.rand(1, 4, 6, 6)], stack(1, 6, 6, torch.full((1, 1, 2, 1, 1), 0.3)), width=4, scale=2)
     assert float(pool[:, 8:12].abs().max()) < 0.01
 
 

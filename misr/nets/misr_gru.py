@@ -8,6 +8,8 @@ The published weights (PROBA-V, x3) go in by from_published(). They expect store
 0.25, registered to a pixel, the clearest views first. Their loss was blind to brightness: pictures are lighter by about 0.07.
 """
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from misr.nets.lattice import UNSEEN, Fused, Stack, filled, registered
 from misr.resample import resample
 
 MEDIAN_OF = 9  # views that make the reference
+TOGETHER = 4  # views encoded at once: many are no quicker, and the features of all would fill the memory
 
 
 class Block(nn.Module):
@@ -43,18 +46,20 @@ class Unit(nn.Module):
 
 
 class Encode(nn.Module):
-    """Each view beside the reference: (b, t, 1, h, w) and (b, 1, h, w) to features (b, t, width, h, w)."""
+    """Each view beside the reference: (b, t, 1, h, w) and (b, 1, h, w) to the features of one view after another."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
         self.unit1 = Unit(1, width, blocks)
         self.unit2 = Unit(2 * width, width, blocks)
 
-    def forward(self, views: Tensor, reference: Tensor) -> Tensor:
-        b, t, *_ = views.shape
-        x = self.unit1(rearrange(views, "b t 1 h w -> (b t) 1 h w"))
-        beside = self.unit1(reference).repeat_interleave(t, 0)
-        return rearrange(self.unit2(torch.cat([x, beside], 1)), "(b t) c h w -> b t c h w", b=b)
+    def forward(self, views: Tensor, reference: Tensor) -> Iterator[Tensor]:
+        b, *_ = views.shape
+        beside = self.unit1(reference)
+        for some in views.split(TOGETHER, 1):
+            x = self.unit1(rearrange(some, "b t 1 h w -> (b t) 1 h w"))
+            x = self.unit2(torch.cat([x, beside.repeat_interleave(some.shape[1], 0)], 1))
+            yield from rearrange(x, "(b t) c h w -> t b c h w", b=b)
 
 
 class Cell(nn.Module):
@@ -72,20 +77,22 @@ class Cell(nn.Module):
 
 
 class Fuse(nn.Module):
-    """Features (b, t, width, h, w) and their weights (b, t, 1, h, w) to the mean of the last layer's states."""
+    """Features (b, width, h, w) of the views, with weights (b, t, 1, h, w), to the mean of the last layer's states."""
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
+        self.width = width
         self.gru_units = nn.ModuleList(Cell(width) for _ in range(layers))
 
-    def forward(self, features: Tensor, weight: Tensor) -> Tensor:
-        total = torch.zeros_like(features[:, 0], dtype=torch.float32)
+    def forward(self, features: Iterable[Tensor], weight: Tensor) -> Tensor:
+        b, t, _, h, w = weight.shape
+        total = weight.new_zeros(b, self.width, h, w)
         states = [total for _ in self.gru_units]
-        for x, w in zip(features.unbind(1), weight.unbind(1), strict=True):
+        for x, share in zip(features, weight.unbind(1), strict=True):
             for n, unit in enumerate(self.gru_units):
-                states[n] = torch.where(w > 0, unit(x, states[n]).float(), states[n])
+                states[n] = torch.where(share > 0, unit(x, states[n]).float(), states[n])
                 x = states[n]
-            total = total + w * x
+            total = total + share * x
         return total / weight.sum(1).clamp(min=UNSEEN)
 
 

@@ -8,6 +8,7 @@ its view, which is what exposure stood for. The grid is area-aligned. Masks coun
 dropped, one view is enough, and no number of views is built in.
 """
 
+from collections.abc import Iterable, Iterator
 from math import ceil
 
 import torch
@@ -20,6 +21,7 @@ from misr.nets.motion import fetch
 
 TAPS, BLUR = 11, 1.0  # the Gaussian between base and detail, LR pixels
 QUIETEST = 1e-3  # noise below which views are equally good
+TOGETHER = 4  # views encoded at once: many are no quicker, and the features of all would fill the memory
 FLAT = 1e-6  # added to a variance, whose root has a slope then
 
 
@@ -45,17 +47,18 @@ class ShiftAndPool(nn.Module):
 
     def __init__(self, *, scale: int = 2, width: int = 64, before: int = 4, after: int = 10) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.width = scale, width
         self.encode = nn.Sequential(conv(2, width), *(Block(width) for _ in range(before)), conv(width, width))
         self.decode = nn.Sequential(conv(3 * width + 1, width), *(Block(width) for _ in range(after)), conv(width, 1))
         self.halo = TAPS // 2 + 2 + 2 * before + 1 + ceil((2 + 2 * after) / scale)
 
-    def features(self, views: Tensor, known: Tensor, base: Tensor) -> Tensor:
-        """What the encoder makes of each view, (b, t, width, h, w); of a pixel that is not known it sees the base."""
+    def features(self, views: Tensor, known: Tensor, base: Tensor) -> Iterator[Tensor]:
+        """What the encoder makes of one view after another, (b, width, h, w); of an unknown pixel it sees the base."""
         b, *_ = views.shape
         raw = torch.where(known, views, base)
-        x = self.encode(rearrange(torch.cat([raw - base, raw], 2), "b t c h w -> (b t) c h w"))
-        return rearrange(x, "(b t) c h w -> b t c h w", b=b)
+        for some in torch.cat([raw - base, raw], 2).split(TOGETHER, 1):
+            x = self.encode(rearrange(some, "b t c h w -> (b t) c h w"))
+            yield from rearrange(x, "(b t) c h w -> t b c h w", b=b)
 
     def fuse(self, stack: Stack) -> Fused:
         """Picture, sigma and count. sigma is what the views' noise leaves in the base; the net knows nothing of its own error."""
@@ -65,8 +68,7 @@ class ShiftAndPool(nn.Module):
             base = blurred(stack.views, stack.valid)
             ground, sigma, count = grounded(stack, base, self.scale)
         features = self.features(stack.views, known, base)
-        with torch.autocast(stack.views.device.type, enabled=False):
-            pool = pooled(features.float(), stack.valid, stack.motion.float(), self.scale)
+        pool = pooled(features, stack, width=self.width, scale=self.scale)
         return Fused(ground + self.decode(pool).float(), sigma, count)
 
     def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
@@ -120,20 +122,20 @@ def splat(x: Tensor, motion: Tensor, scale: int) -> Tensor:
     return Splat.apply(x * seen[:, 0], at, (b, c, scale * h, scale * w), BILINEAR)
 
 
-def pooled(features: Tensor, valid: Tensor, motion: Tensor, scale: int) -> Tensor:
-    """Mean, maximum, deviation over views of splatted features, and the logarithm of 1 + their weight: (b, 3 c + 1, s*h, s*w).
+def pooled(features: Iterable[Tensor], stack: Stack, *, width: int, scale: int) -> Tensor:
+    """Mean, maximum, deviation of the views' splatted features (b, width, h, w), logarithm of 1 + their weight.
 
-    The maximum is that of weighted features and of 0, so that a view which is not there takes no part.
+    Fine, (b, 3 * width + 1, s*h, s*w), float32. The maximum is that of weighted features and of 0, so that a view which is not
+    there takes no part.
     """
-    b, t, c, h, w = features.shape
-    total = features.new_zeros(b, 1, scale * h, scale * w)
-    summed = features.new_zeros(b, c, scale * h, scale * w)
-    squares, most = summed, summed
-    for n in range(t):
-        weighted = torch.cat([features[:, n] * valid[:, n], valid[:, n]], 1)
-        one, weight = splat(weighted, motion[:, n], scale).split([c, 1], 1)
-        total, summed, most = total + weight, summed + one, torch.maximum(most, one)
-        squares = squares + one.square() / weight.clamp(min=UNSEEN)
+    b, t, _, h, w = stack.valid.shape
+    total = stack.valid.new_zeros(b, 1, scale * h, scale * w)
+    summed, squares, most = (total.expand(-1, width, -1, -1) for _ in range(3))
+    for x, valid, motion in zip(features, stack.valid.unbind(1), stack.motion.unbind(1), strict=True):
+        with torch.autocast(x.device.type, enabled=False):
+            one, weight = splat(torch.cat([x.float() * valid, valid], 1), motion, scale).split([width, 1], 1)
+            total, summed, most = total + weight, summed + one, torch.maximum(most, one)
+            squares = squares + one.square() / weight.clamp(min=UNSEEN)
     mean, square = (x / total.clamp(min=UNSEEN) for x in (summed, squares))
     deviation = ((square - mean.square()).clamp(min=0) + FLAT).sqrt()
     return torch.cat([mean, most, deviation, total.log1p()], 1)
