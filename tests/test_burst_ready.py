@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -139,8 +140,6 @@ def test_exposures_alone_are_believed_where_light_is_not_to_be_estimated():
 
 
 def test_the_reference_is_the_clear_and_sharp_view():
-    import cv2
-
     planes = [seen(H, W, m) for m in moves(5)]
     planes[0] = cv2.GaussianBlur(planes[0], (0, 0), 1.2)
     planes[1] = planes[1] * 0.5 + 0.4  # haze

@@ -9,11 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from misr.burst.bands import Band, measured
+from misr.burst.clearness import Clearness, clearness, upsampled
 from misr.burst.looks import Patch, Plane, look, spots
 from misr.burst.masks import unsaturated
 from misr.burst.places import Looked, failures, given, placed, sizes, starts, window_of
 from misr.burst.preparing import Preparing
-from misr.burst.reference import Clearness, chosen, clearness, first_guess, upsampled
+from misr.burst.reference import chosen, first_guess
 from misr.burst.stacks import MARGIN, optics_of, stacked
 from misr.errors import InputError
 from misr.io.burst import Burst
@@ -119,7 +120,7 @@ def ready(burst: Burst, how: Preparing = Preparing(), *, progress: Progress | No
     light = exposures([views[n] for n in usable])
     order = [pivot, *(k for k in range(len(usable)) if k != pivot)]
     below = [unsaturated(p, views[n].dtype) for n, p in zip(usable, looks, strict=True)] if how.saturation else looks
-    first = clearness([below[k] for k in order], [begun[k] for k in order], [light[k] for k in order])
+    first = clearness([looks[k] for k in order], [below[k] for k in order], [begun[k] for k in order], [light[k] for k in order])
     firsts = {usable[k]: c for k, c in zip(order, first, strict=True)}
     index, why = chosen([v.name for v in views], firsts, how.reference)
     looked = {n: looked_at(p, b, firsts[n], m) for n, p, b, m in zip(usable, looks, below, begun, strict=True)}
