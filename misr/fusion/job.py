@@ -6,7 +6,7 @@ import glob
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from math import gcd
+from math import gcd, lcm
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from misr.errors import InputError, OutputError
 from misr.fusion.choose import Method, checked, method
 from misr.fusion.settings import Fusing
 from misr.io.burst import Burst, open_burst
-from misr.io.product import Output
+from misr.io.canvas import fitting
+from misr.io.product import TIFF, Output, want
 
 TILE = (
     256  # LR pixels, at least: what a tile needs of memory and what it computes twice in its halo are in balance there
+)
+ALIGN = (
+    16  # LR pixels: windows begin at multiples of it, so that nets that fill holes see the same cells in all of them
 )
 DIGITS = 6  # of what was estimated, when two runs are compared
 PIXELS_ONLY = ("overwrite", "report")  # settings that change no pixel
@@ -44,6 +48,11 @@ class Job:
     method: Method
     told: dict[str, Any]
     tile: int
+
+    @property
+    def multiple(self) -> int:
+        """LR pixels at whose multiples windows begin."""
+        return lcm(ALIGN, self.method.card.multiple)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -75,11 +84,13 @@ def plan(
     if not names:
         raise InputError("no views: name files, a folder, or a video and a time")
     check_target(names, str(out), overwrite=how.overwrite)
+    check_report(how.report)
     preparing = how.preparing
     if how.method:
         checked(how.method, how.scale)
     burst = open_burst(names, masks=how.masks, at=how.at, count=how.views, exposures=how.exposures, nodata=how.nodata)
     try:
+        check_kind(burst, Path(out), how)
         got = ready(burst, preparing, progress=progress)
         chosen = method(how.method, len(got.order), how.scale, device=how.device, precision=how.precision)
         return Job(names, str(out), how, burst, got, chosen, got.told(chosen.scale), how.tile or tile_for(chosen.scale))
@@ -105,6 +116,19 @@ def check_target(views: Sequence[str], out: str, *, overwrite: bool) -> None:
         raise OutputError(f"{out} is one of the views; give the output another name")
     if path.exists() and not overwrite:
         raise OutputError(f"{out} exists; -y overwrites it")
+
+
+def check_kind(burst: Burst, path: Path, how: Fusing) -> None:
+    """OutputError where a file of this name cannot hold the picture."""
+    wanted = want(path, burst, 0, 1, None, None, how.dtype or "", how.cog)
+    if path.suffix.lower() not in TIFF:
+        fitting(path, wanted.dtype, len(wanted.names))
+
+
+def check_report(report: str | None) -> None:
+    """OutputError where a report has nowhere to go."""
+    if report and (not Path(report).parent.is_dir() or Path(report).is_dir()):
+        raise OutputError(f"{report}: not a place for a report; name a file in a folder that exists")
 
 
 def files_of(names: Sequence[str]) -> list[Path]:

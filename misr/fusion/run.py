@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from misr.errors import InputError, ModelError
+from misr.errors import InputError, ModelError, OutputError
 from misr.fusion.done import Done
 from misr.fusion.job import Job, Progress, Say, plan, silent
 from misr.fusion.report import report, write_report
@@ -78,8 +78,12 @@ def render(job: Job, progress: Progress, say: Say) -> Done:
     """All tiles into the output; what an earlier run of the same job finished is kept."""
     with closing(Journal(journal_path(job.out), job.identity)) as journal:
         journal.open(say)
-        output, done = begun(job, journal)
-        total = count(job.ready.width, job.ready.height, size=job.tile, multiple=job.method.card.multiple)
+        try:
+            output, done = begun(job, journal)
+        except OutputError:
+            journal.remove()
+            raise
+        total = count(job.ready.width, job.ready.height, size=job.tile, multiple=job.multiple)
         if done.tiles:
             say(f"resuming at tile {done.tiles + 1} of {total}")
         try:
@@ -130,7 +134,7 @@ def filled_in(job: Job, journal: Journal, output: Output, done: Done, total: int
 def stacks(job: Job, first: int) -> Iterator[tuple[Tile, int, Stack]]:
     """Each tile from number `first` on, each of its bands, and the views there."""
     method, ready = job.method, job.ready
-    grid = tiles(ready.width, ready.height, size=job.tile, halo=method.halo, multiple=method.card.multiple)
+    grid = tiles(ready.width, ready.height, size=job.tile, halo=method.halo, multiple=job.multiple)
     for tile in grid:
         if tile.number >= first:
             yield from ((tile, band, ready.stack(*tile.window, band)) for band in range(ready.bands))
