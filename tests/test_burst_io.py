@@ -1,5 +1,4 @@
 import sys
-from fractions import Fraction
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,8 +8,7 @@ from misr.errors import InputError
 from misr.io import burst as burst_module
 from misr.io.burst import named_time, open_burst
 from misr.io.view import View
-from tests.media import clip
-from tests.rasters import PLACE, codes, exif, geotiff, jpeg, plain_tiff, png
+from tests.rasters import PLACE, codes, geotiff, plain_tiff, png
 
 # ---------------------------------------------------------------- one contract for every kind of burst
 
@@ -205,27 +203,7 @@ def test_masks_that_do_not_fit_are_named(tmp_path):
         open_burst(paths, masks=[small, small])
 
 
-# ---------------------------------------------------------------- photographs
-
-
-def test_a_phone_s_burst_is_upright_and_tells_its_exposure(tmp_path):
-    picture = np.zeros((3, 40, 56), np.uint8)
-    picture[0, :, :20] = 200  # red on the left
-    first = jpeg(tmp_path / "1.jpg", picture, exif=exif(orientation=6, seconds=(1, 50), iso=200, stop=2.0))
-    second = jpeg(tmp_path / "2.jpg", picture, exif=exif(orientation=6, seconds=(1, 25), iso=200, stop=2.0))
-    burst = open_burst([first, second])
-    a, b = burst.views
-    assert (a.width, a.height, burst.names) == (40, 56, ("red", "green", "blue"))
-    assert a.read(20, 5, 1, 1)[0, 0, 0] > 150 > 50 > a.read(20, 50, 1, 1)[0, 0, 0]  # turned clockwise: red on top
-    assert a.exposure == pytest.approx(1 / 50 * 2 / 4)
-    assert b.exposure == pytest.approx(2 * a.exposure)
-    assert a.time == "2025-06-17T10:20:30"
-
-
-@pytest.mark.parametrize("cut", [3, 9, 20, 60, 80])
-def test_broken_exif_is_as_none(tmp_path, cut):
-    view = open_burst([jpeg(tmp_path / "1.jpg", codes(1, 3, dtype="uint8"), exif=exif()[:cut])]).views[0]
-    assert view.exposure is None
+# ---------------------------------------------------------------- exposures and times
 
 
 def test_a_name_tells_the_day():
@@ -250,33 +228,6 @@ def test_exposures_are_the_user_s_where_given(tmp_path):
         open_burst(paths, exposures=str(table))
 
 
-# ---------------------------------------------------------------- video
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_a_span_of_a_video_has_the_moment_in_its_middle(tmp_path):
-    path = str(clip(tmp_path))  # 12 frames, 25 per second
-    at = {0: "0.000s 0.040s 0.080s", Fraction("0.21"): "0.160s 0.200s 0.240s", Fraction("0.44"): "0.360s 0.400s 0.440s"}
-    for moment, want in at.items():
-        burst = open_burst([path], at=Fraction(moment), count=3)
-        assert [v.name.split("#")[1] for v in burst.views] == want.split()
-    view = burst.views[0]
-    assert (view.width, view.height, view.dtype, burst.names) == (96, 64, np.uint8, ("red", "green", "blue"))
-    keeps_the_contract(view, view.read(0, 0, 96, 64))
-    assert len(open_burst([path], at=Fraction(0), count=99).views) == 12
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_a_moment_needs_a_video_and_a_video_a_moment(tmp_path):
-    path = str(clip(tmp_path))
-    with pytest.raises(InputError, match=r"nothing is shown at 9\.000 s"):
-        open_burst([path], at=Fraction(9))
-    with pytest.raises(InputError, match="--at SECONDS"):
-        open_burst([path])
-    with pytest.raises(InputError, match="this is no video"):
-        open_burst([png(tmp_path / "a.png", codes(1))], at=Fraction(1))
-
-
 # ---------------------------------------------------------------- what belongs together
 
 
@@ -286,6 +237,16 @@ def test_a_stranger_in_a_folder_is_left_out_and_named(tmp_path):
     burst = open_burst(paths)
     assert len(burst.views) == 3
     assert len(burst.notes) == 1 and "left out sharp.png (224x160, 1 band, uint8)" in burst.notes[0]
+
+
+def test_two_folders_are_one_burst(tmp_path):
+    for name, size in (("a", 56), ("b", 56)):
+        (tmp_path / name).mkdir()
+        for n in range(3):
+            png(tmp_path / name / f"{n}.png", codes(n, 1, 40, size))
+    png(tmp_path / "b" / "odd.png", codes(9, 1, 8, 8))
+    burst = open_burst([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert len(burst.views) == 6 and len(burst.notes) == 1
 
 
 def test_views_named_one_by_one_must_agree(tmp_path):

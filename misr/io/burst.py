@@ -73,11 +73,11 @@ def open_burst(
     try:
         for path in paths:
             views, said = opened(path, at, count, nodata)
-            found += views
             notes += said
             if Path(path).is_dir() and not any_size:
-                found, said = without_strangers(found, path)
+                views, said = without_strangers(views, path)
                 notes += said
+            found += views
         agree(found, any_size)
         notes += one_place(found)
         told = with_words(found, mask_views(masks), exposure_of_each(exposures, found))

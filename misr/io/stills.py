@@ -18,7 +18,7 @@ from misr.color import rgb_view
 from misr.errors import InputError
 from misr.frame import Frame
 from misr.io.reader import Reader
-from misr.io.tags import shot
+from misr.io.tags import cut_short, shot
 from misr.io.view import Array, ArrayView, is_mask
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".ppm"}
@@ -34,13 +34,7 @@ def pictures(path: str, nodata: float | None = None) -> list[ArrayView]:
 
     JPEGs are turned upright as their EXIF says, and tell their exposure and time.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix in PLAIN_TIFF:
-        pages = list(cv2.imreadmulti(path, flags=cv2.IMREAD_UNCHANGED)[1])
-    else:
-        upright = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # honours EXIF's orientation; UNCHANGED does not
-        page = cv2.imread(path, upright if suffix in PHOTOS else cv2.IMREAD_UNCHANGED)
-        pages = [] if page is None else [page]
+    pages = decoded(path)
     if not pages:
         raise InputError(f"{path}: damaged, or no picture OpenCV can read; repair it or leave it out")
     told = shot(path)
@@ -49,6 +43,19 @@ def pictures(path: str, nodata: float | None = None) -> list[ArrayView]:
         replace(picture(page, f"{path}#{n}" if many else path, nodata), exposure=told.exposure, time=told.time)
         for n, page in enumerate(pages, 1)
     ]
+
+
+def decoded(path: str) -> list[Array]:
+    """The pages of a file as OpenCV has them; [] when it is damaged."""
+    suffix = Path(path).suffix.lower()
+    try:
+        if suffix in PLAIN_TIFF:
+            return list(cv2.imreadmulti(path, flags=cv2.IMREAD_UNCHANGED)[1])
+        upright = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # honours EXIF's orientation; UNCHANGED does not
+        page = cv2.imread(path, upright if suffix in PHOTOS else cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return []
+    return [] if page is None or suffix in PHOTOS and cut_short(path) else [page]
 
 
 def picture(page: Array, name: str, nodata: float | None = None) -> ArrayView:

@@ -6,6 +6,7 @@ EXIF is a small TIFF inside a JPEG (CIPA DC-008, "APP1") or a PNG ("eXIf"); GeoT
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,14 +81,29 @@ def exif_block(head: bytes) -> bytes:
 
 
 def jpeg_exif(head: bytes) -> bytes:
-    """The EXIF segment of a JPEG, found by stepping from marker to marker."""
-    at = 2
-    while at + 10 <= len(head) and head[at] == 0xFF and head[at + 1] != 0xDA:  # start of scan: pixels from here
-        size = int.from_bytes(head[at + 2 : at + 4], "big")
-        if head[at + 1] == 0xE1 and head[at + 4 : at + 10] == b"Exif\0\0":
+    """The EXIF segment of a JPEG."""
+    for marker, at, size in segments(head):
+        if marker == 0xE1 and head[at + 4 : at + 10] == b"Exif\0\0":
             return head[at + 10 : at + 2 + size]
-        at += 2 + size
     return b""
+
+
+def cut_short(path: str | Path) -> bool:
+    """Whether a JPEG has no end after its pixels begin: decoders fill what is missing with gray and go on."""
+    data = Path(path).read_bytes()
+    at = next((at for marker, at, _ in segments(data) if marker == 0xDA), None)
+    return data[:2] == b"\xff\xd8" and (at is None or data.find(b"\xff\xd9", at) < 0)
+
+
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, place, size) of a JPEG's segments up to the start of its pixels, by stepping from one to the next."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        size = int.from_bytes(data[at + 2 : at + 4], "big")
+        yield data[at + 1], at, size
+        if data[at + 1] == 0xDA:  # start of scan
+            return
+        at += 2 + size
 
 
 def directory(block: bytes, at: int | None = None) -> Tags:
