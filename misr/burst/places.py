@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from misr import registration
 from misr.burst.light import line
 from misr.burst.looks import Patch, Plane, Window, fetched, places, soft
 from misr.burst.preparing import Fit
@@ -21,6 +20,8 @@ from misr.registration import (
     IDENTITY,
     Model,
     Placement,
+    best_model,
+    fit,
     moved,
     placements_from_json,
     register,
@@ -33,7 +34,8 @@ from misr.registration.placement import FIELDS
 
 SMALL = 512  # px: the longer side of the small picture by which a scene without geography is first found
 STRIP = 64  # rows of the small picture that are read at a time
-WORTH = 0.7  # a model with more freedom is taken when it brings the misfit of patches to this share,
+LOWER = 0.97  # a model with more freedom is kept when it brings the residual to this share; through patches, when it
+WORTH = 0.7  # brings their misfit to this one
 SEEN_PX = 0.05  # and moves a corner this much
 FAINT = 0.02  # a gain below which a view shows nothing of the place
 WORSE = 4.0  # times the usual residual of the views: not registered
@@ -96,11 +98,13 @@ def placed(reference: Looked, view: Looked, how: Fit, size: tuple[int, int], exp
     """Where a view lies beside the reference; its residual and offset in the unit of the patches."""
     start = beside(reference.start, view.start)
     straight = bool(np.abs(square(start)[:2, :2] - np.eye(2)).max() * max(size) < SEEN_PX)
-    if len(reference.patches) == 1:
-        found = place(reference, view, 0, how, None if straight else start)
-    else:
-        found = through_patches(reference, view, how, start, size, straight)
-    return judged(found, reference, view, exposed)
+    if len(reference.patches) > 1:
+        return judged(through_patches(reference, view, how, start, size, straight), reference, view, exposed)
+    found = judged(place(reference, view, 0, how, None if straight else start), reference, view, exposed)
+    if how != "auto" or found.model == "shift" or not found.used:
+        return found
+    plain = judged(place(reference, view, 0, "shift", None), reference, view, exposed)
+    return found if not plain.used or found.residual < LOWER * plain.residual else plain
 
 
 def place(reference: Looked, view: Looked, k: int, how: Fit, start: Matrix | None) -> Placement:
@@ -110,7 +114,7 @@ def place(reference: Looked, view: Looked, k: int, how: Fit, start: Matrix | Non
     known = None if start is None else Placement(windowed(start, **origins), "affine")
     a, b = here.valid & reference.clear[k], there.valid & view.clear[k]
     if how == "auto":
-        found = registration.best_model(here.plane, there.plane, valid_reference=a, valid_view=b, start=known)
+        found = best_model(here.plane, there.plane, valid_reference=a, valid_view=b, start=known)
     else:
         found = register(here.plane, there.plane, model=how, valid_reference=a, valid_view=b, start=known)
     return replace(found, matrix=whole(found.matrix, **origins))
@@ -144,13 +148,13 @@ def chosen(
 ) -> tuple[Model, Matrix]:
     """The model asked for, or the plainest that the points (n, 2) do with; a shift only where the views are not turned."""
     if how != "auto":
-        return how, registration.fit(here, there, weights, how)
+        return how, fit(here, there, weights, how)
     models: list[Model] = ["shift"] if straight else []
     models += ["affine"] if len(here) >= 6 or not models else []
     models += ["homography"] if len(here) >= 10 else []
-    best = models[0], registration.fit(here, there, weights, models[0])
+    best = models[0], fit(here, there, weights, models[0])
     for model in models[1:]:
-        matrix = registration.fit(here, there, weights, model)
+        matrix = fit(here, there, weights, model)
         away = np.abs(moved(matrix, corners(*size)) - moved(best[1], corners(*size))).max()
         if away > SEEN_PX and misfit(matrix, here, there) < WORTH * misfit(best[1], here, there):
             best = model, matrix

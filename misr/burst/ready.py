@@ -16,6 +16,7 @@ from misr.burst.places import Looked, failures, given, placed, sizes, starts, wi
 from misr.burst.preparing import Preparing
 from misr.burst.reference import chosen, first_guess
 from misr.burst.stacks import MARGIN, optics_of, stacked
+from misr.burst.telling import aliasing, told
 from misr.errors import InputError
 from misr.io.burst import Burst
 from misr.io.view import View
@@ -38,7 +39,7 @@ class Ready:
     facts        what is known of each band
     firsts       what the first look said of each view
     band         the one that was registered by
-    sample       a patch of the reference in that band, by which aliasing is measured
+    aliasing     measured between the views, 0 to 1; None where it cannot be
     """
 
     burst: Burst
@@ -49,7 +50,7 @@ class Ready:
     facts: tuple[Band, ...]
     firsts: tuple[Clearness, ...]
     band: int
-    sample: Patch
+    aliasing: float | None
 
     @property
     def width(self) -> int:
@@ -99,8 +100,6 @@ class Ready:
 
     def told(self, scale: int = 2) -> dict[str, Any]:
         """All of it for the report, ready for JSON; `scale` is that of the picture, for how evenly its pixels are seen."""
-        from misr.burst.telling import told
-
         return told(self, scale)
 
 
@@ -120,7 +119,9 @@ def ready(burst: Burst, how: Preparing = Preparing(), *, progress: Progress | No
     light = exposures([views[n] for n in usable])
     order = [pivot, *(k for k in range(len(usable)) if k != pivot)]
     below = [unsaturated(p, views[n].dtype) for n, p in zip(usable, looks, strict=True)] if how.saturation else looks
-    first = clearness([looks[k] for k in order], [below[k] for k in order], [begun[k] for k in order], [light[k] for k in order])
+    first = clearness(
+        [looks[k] for k in order], [below[k] for k in order], [begun[k] for k in order], [light[k] for k in order]
+    )
     firsts = {usable[k]: c for k, c in zip(order, first, strict=True)}
     index, why = chosen([v.name for v in views], firsts, how.reference)
     looked = {n: looked_at(p, b, firsts[n], m) for n, p, b, m in zip(usable, looks, below, begun, strict=True)}
@@ -131,11 +132,11 @@ def ready(burst: Burst, how: Preparing = Preparing(), *, progress: Progress | No
     for b in range(views[index].bands):
         say("measuring", b, views[index].bands)
         facts.append(measured([views[n] for n in own], [placements[n] for n in own], b, spots(w, h, len(own)), how))
-    sample = max(looked[index].patches, key=lambda p: (int(p.valid.sum()), float(p.plane.std())))
+    folded = aliasing(looked[index], [looked[n] for n in own[1:]], [placements[n] for n in own[1:]])
     say("measuring", len(facts), len(facts))
     nothing = Clearness(0.0, 0.0, 0.0, 0.0, 0.0, [])
-    told = tuple(firsts.get(n, nothing) for n in range(len(views)))
-    return Ready(burst, how, index, why, tuple(placements), tuple(facts), told, band, sample)
+    firsts_of = tuple(firsts.get(n, nothing) for n in range(len(views)))
+    return Ready(burst, how, index, why, tuple(placements), tuple(facts), firsts_of, band, folded)
 
 
 def fitting(views: Sequence[View]) -> list[int]:

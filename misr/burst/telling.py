@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from misr import registration
 from misr.burst.bands import Band
-from misr.registration import Placement, placements_to_json
+from misr.burst.places import Looked
+from misr.registration import Placement, aliasing_between, coverage, placements_to_json, promise, windowed
 
 if TYPE_CHECKING:
     from misr.burst.ready import Ready
+
+ENOUGH = 8  # views by which aliasing is measured
 
 
 def told(ready: Ready, scale: int) -> dict[str, Any]:
@@ -19,9 +23,8 @@ def told(ready: Ready, scale: int) -> dict[str, Any]:
     names = [v.name for v in ready.burst.views]
     used = [ready.placements[n] for n in ready.order]
     shifts = [p.shift_px(ready.width, ready.height) for p in used]
-    folded = registration.aliasing(ready.sample.plane, ready.sample.valid)
-    even = registration.coverage(shifts, scale)
-    could, why = registration.promise(folded, even, len(used))
+    even = coverage(shifts, scale)
+    could, why = promise(ready.aliasing, even, len(used), scale)
     return {
         "reference": {"index": ready.reference, "view": names[ready.reference], "why": ready.why},
         "views": [view_told(ready, n) for n in range(len(names))],
@@ -29,11 +32,27 @@ def told(ready: Ready, scale: int) -> dict[str, Any]:
         "registered_by_band": ready.band,
         "scale": scale,
         "coverage": even,
-        "aliasing": folded,
+        "aliasing": ready.aliasing,
         "could_help": could,
         "verdict": why,
         "notes": [*ready.burst.notes, *remarks(ready)],
     }
+
+
+def aliasing(reference: Looked, views: Sequence[Looked], placements: Sequence[Placement]) -> float | None:
+    """What is measured between the reference and some of its views, in the patch that shows most."""
+    contrast = [float(p.plane[p.valid].std()) * p.valid.mean() if p.valid.any() else 0.0 for p in reference.patches]
+    k = int(np.argmax(contrast))
+    here = reference.patches[k]
+    some = [(v.patches[k], v.clear[k], p) for v, p in zip(views, placements, strict=True)][:ENOUGH]
+    local = [replace(p, matrix=windowed(p.matrix, reference=(here.x, here.y), view=(v.x, v.y))) for v, _, p in some]
+    return aliasing_between(
+        here.plane,
+        [v.plane for v, _, _ in some],
+        local,
+        valid_reference=here.valid & reference.clear[k],
+        valid_views=[v.valid & clear for v, clear, _ in some],
+    )
 
 
 def view_told(ready: Ready, n: int) -> dict[str, Any]:
