@@ -17,6 +17,7 @@ HUBER, TUKEY = (
     5.0,
 )  # of the residuals' robust std: 95 % efficient; generous, as residuals at edges have long tails
 SLACK_PX = 0.03  # residuals that a shift this small explains are not held against a pixel
+NEAR_PX = 31  # side of the surroundings whose mean light may differ
 SAMPLES = 20_000  # residuals that are enough to tell their spread
 MOTIONS = {"shift": 2, "affine": 6, "homography": 8}
 SINGULAR = 1e-9  # eigenvalue, of the largest, at which the equations say nothing
@@ -63,9 +64,6 @@ def robust_std(residual: Array, weight: Array) -> float:
     if chosen.size < 100:
         chosen = residual[weight > 0]
     return 1.4826 * float(np.median(np.abs(chosen[:: chosen.size // SAMPLES + 1])))
-
-
-NEAR_PX = 31  # side of the surroundings whose mean light may differ
 
 
 def local(residual: Array, weight: Array) -> Array:

@@ -80,30 +80,37 @@ def step(
     pixels = float(weight.sum())
     if pixels < LEAST_PIXELS:
         return None
+    alike = equations.likeness((seen_slopes[0], seen_slopes[1]), fixed, weight)
     gain = np.float32(at.gain)
     residual = seen - gain * reference.plane - np.float32(at.offset)
     if light == "local":
         residual = equations.local(residual, weight)
+    along = tuple((a + gain * b) / 2 for a, b in zip(seen_slopes, fixed, strict=True))
     spread = equations.robust_std(residual, weight)
-    alike = equations.likeness((seen_slopes[0], seen_slopes[1]), fixed, weight)
-    along_x, along_y = ((a + gain * b) / 2 for a, b in zip(seen_slopes, fixed, strict=True))
-    weight *= equations.trust(residual, along_x * along_x + along_y * along_y, spread, clip=clip)
-    rows = equations.motion_rows(along_x, along_y, MOTIONS[model])
+    weight *= equations.trust(residual, along[0] * along[0] + along[1] * along[1], spread, clip=clip)
+    rows = equations.motion_rows(along[0], along[1], MOTIONS[model])
     if light != "same":
         rows = np.concatenate([rows, -reference.plane.reshape(1, -1), np.full((1, h * w), -1, np.float32)])
     found = equations.solved(rows, residual.ravel(), weight.ravel())
-    if found is None:
+    here = replace(at, spread=spread, likeness=alike, pixels=pixels)
+    return found and stepped(here, *found, float(weight.sum()), MOTIONS[model], (w, h))
+
+
+def stepped(
+    at: Solution, delta: np.ndarray, normal: np.ndarray, trusted: float, motions: int, size: tuple[int, int]
+) -> Solution | None:
+    """The solution after a step of these parameters, with what their normal matrix says of it; None where it flies away."""
+    matrix = flat(square(at.matrix) @ square(equations.small_motion(delta[:motions], *size)))
+    step_px = farthest(matrix, at.matrix, *size)
+    if not step_px < max(size):
         return None
-    delta, normal = found
-    brighter, lighter = delta[MOTIONS[model] :] if light != "same" else (0.0, 0.0)
-    matrix = flat(square(at.matrix) @ square(equations.small_motion(delta[: MOTIONS[model]], w, h)))
-    step_px = farthest(matrix, at.matrix, w, h)
-    if not step_px < max(w, h):
-        return None
-    error_px = uncertainty(normal[:2, :2], spread, float(weight.sum()))
-    faded, mean = fading(normal[-2:, -2:], spread / max(abs(at.gain), 1e-6)) if light != "same" else (0.0, 0.0)
-    lit = (at.gain + brighter, at.offset + lighter)
-    return Solution(matrix, *lit, spread, alike, pixels, error_px, step_px, faded, mean)
+    error_px = uncertainty(normal[:2, :2], at.spread, trusted)
+    moved_on = replace(at, matrix=matrix, error_px=error_px, step_px=step_px)
+    if len(delta) == motions:
+        return moved_on
+    faded, mean = fading(normal[-2:, -2:], at.spread / max(abs(at.gain), 1e-6))
+    gain, offset = at.gain + float(delta[-2]), at.offset + float(delta[-1])
+    return replace(moved_on, gain=gain, offset=offset, faded=faded, mean=mean)
 
 
 def fading(light: np.ndarray, spread: float) -> tuple[float, float]:
@@ -128,8 +135,8 @@ def farthest(one: Matrix, other: Matrix, width: int, height: int) -> float:
 def uncertainty(gradients: np.ndarray, spread: float, pixels: float) -> float:
     """Std of a shift in px by the noise, from the (2, 2) sum of weighted products of gradients; inf where noise explains them.
 
-    Noise of std spread / sqrt(2) in either picture, blurred by sigma 1, has gradients of variance spread^2 / 4, and half that
-    in the mean of both... which is spread^2 / 8 in each direction.
+    Residuals of variance spread^2 hold the noise of both pictures, their mean has a quarter of that. Blurred by sigma 1, noise
+    has gradients of half its variance in each direction: spread^2 / 8.
     """
     least, most = np.linalg.eigvalsh(gradients)
     noise = pixels * spread * spread / 8
