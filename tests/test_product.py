@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import warnings
 from importlib.util import find_spec
@@ -254,6 +255,34 @@ def test_windows_written_before_a_stop_are_there_after_it(tmp_path, suffix):
     view = open_burst([str(path)]).views
     back = np.concatenate([v.read(0, 0, 600, 600) for v in view])
     assert np.array_equal(back, picture)
+
+
+KILLED = """
+import os, sys, numpy as np
+from misr.io.burst import open_burst
+from misr.io.product import Output
+out = Output.create(sys.argv[2], open_burst([sys.argv[1]]), scale=2)
+valid = np.ones((600, 600), bool)
+valid[3, 4] = False
+out.write(0, 0, np.full((1, 600, 600), 9.0), valid=valid)
+out.flush()
+out.write(0, 600, np.full((1, 600, 600), 5.0))
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_was_flushed_outlives_a_kill(tmp_path):
+    source, path = geotiff(tmp_path / "a.tif", codes(1, 1, 600, 300)), tmp_path / "o.tif"
+    died = subprocess.run([sys.executable, "-c", KILLED, source, str(path)], check=False)
+    assert died.returncode == -9 and not path.exists()
+    again = Output.reopen(path, open_burst([source]), scale=2)
+    assert again is not None
+    again.write(0, 600, np.full((1, 600, 600), 7.0))
+    again.finish()
+    view = open_burst([str(path)]).views[0]
+    seen, back = view.valid(0, 0, 600, 1200), view.read(0, 0, 600, 1200)[0]
+    assert np.argwhere(~seen).tolist() == [[3, 4]]
+    assert (back[:600][seen[:600]] == 9).all() and (back[600:] == 7).all()
 
 
 def test_only_what_fits_is_reopened(tmp_path):
