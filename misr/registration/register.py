@@ -18,7 +18,7 @@ UNLIKE = 0.15  # robust std of what light does not explain, of the contrast, fro
 BETTER = 0.8  # uncertainty, of that before, from which the second try is taken
 TOLD_PX = 0.03  # a richer model that moves no corner farther than this is not worth its noise
 TOLD = 4.0  # the same in standard deviations of a corner
-CORNER = 2.6  # uncertainty of an affine model's corner, of a shift's: root of 1 + 3 + 3
+CORNER = {"affine": 2.6, "homography": 4.5}  # uncertainty of a corner, of a shift's: root of 1 + 3 + 3, and simulated
 
 
 def register(
@@ -70,7 +70,7 @@ def best_model(
 def needed(plain: Placement, rich: Placement, error_px: float, pair: Pair) -> bool:
     """Whether the richer model is more than the plain one with noise."""
     moved_px = farthest(plain.matrix, rich.matrix, *pair.reference.size)
-    return moved_px > max(TOLD_PX, TOLD * CORNER * error_px) and rich.residual <= plain.residual
+    return moved_px > max(TOLD_PX, TOLD * CORNER[rich.model] * error_px) and rich.residual <= plain.residual
 
 
 def placed(pair: Pair, model: Model, start: Matrix | None) -> tuple[Placement, float]:
