@@ -1,10 +1,11 @@
 """A burst fused by a ConvGRU that looks, step by step, at what the views still miss in its picture.
 
-It begins with shift-and-add through the camera's own spread. Each step renders what every view would see of the picture so
-far, spreads the differences back onto the fine grid (back-projection: Irani & Peleg, CVGIP 1991) and pools them over views:
-weighted mean, spread and count, as HDR-DSP pools its features (Nguyen et al., 2022). A convolutional GRU (Ballas et al.,
-ICLR 2016) over the steps turns this into a correction: least squares through the camera, unrolled, with a learned prior
-(Adler & Oktem, 2017). Views are weighed by their noise and by how well they agree, and their order cannot matter.
+It begins near the most probable picture, after a few steps of least squares with a total variation prior. Each step renders
+what every view would see of the picture so far, spreads the differences back onto the fine grid (back-projection: Irani &
+Peleg, CVGIP 1991) and pools them over views: weighted mean, spread and count, as HDR-DSP pools its features (Nguyen et al.,
+2022). A convolutional GRU (Ballas et al., ICLR 2016) over the steps turns this into a correction: least squares through the
+camera, unrolled, with a learned prior (Adler & Oktem, 2017). Views are weighed by their noise and by how well they agree, and
+their order cannot matter.
 """
 
 from math import log
@@ -14,8 +15,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from misr.nets.classical import Map
 from misr.nets.gru import Block
-from misr.nets.lattice import UNSEEN, USUAL, Camera, Fused, Stack, pooled, registered, soft, trust
+from misr.nets.lattice import UNSEEN, USUAL, Camera, Fused, Stack, registered, soft, trust
 
 STRENGTH = 16.0  # brings detail of some hundredths to the size that convolutions like
 QUIETEST = 2e-3  # noise below which views count as equally good
@@ -27,15 +29,17 @@ class Burst(nn.Module):
 
     width, blocks    channels of the state, residual blocks of the candidate
     steps            how often the views are looked at
+    first            steps of the classical descent before, in which nothing is learned
     """
 
     bursts = True
     cell = 1
     calibration: Tensor
 
-    def __init__(self, *, scale: int = 2, width: int = 32, blocks: int = 2, steps: int = 4) -> None:
+    def __init__(self, *, scale: int = 2, width: int = 32, blocks: int = 2, steps: int = 4, first: int = 12) -> None:
         super().__init__()
         self.scale, self.width, self.steps = scale, width, steps
+        self.begin = Map(scale=scale, steps=first)
         fine = scale * scale
         self.encode = nn.Conv2d(5 * fine, width, 3, padding=1)
         self.fresh, self.keep, self.candidate = (nn.Conv2d(2 * width, width, 3, padding=1) for _ in range(3))
@@ -58,7 +62,8 @@ class Burst(nn.Module):
         with torch.autocast(stack.views.device.type, enabled=False):
             camera = Camera(stack, self.scale)
             weight = trust(stack, camera.seen, QUIETEST)
-            picture, count = pooled(stack, camera, weight)
+            with torch.no_grad():
+                picture, count = self.begin.solved(stack, camera, weight)
         found, state = [], None
         for _ in range(self.steps):
             with torch.autocast(stack.views.device.type, enabled=False):

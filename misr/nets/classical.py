@@ -124,17 +124,21 @@ class Map(Classical):
 
     halo = 16
 
-    def __init__(self, *, scale: int = 2, steps: int = 40, grain: float = 0.03, edge: float = 0.01) -> None:
+    def __init__(self, *, scale: int = 2, steps: int = 80, grain: float = 0.03, edge: float = 0.01) -> None:
         super().__init__(scale=scale)
         self.steps, self.prior, self.edge = steps, USUAL**2 / grain, edge
 
     def fuse(self, stack: Stack) -> Fused:
         """Picture, deviation by the curvature at the solution, and effective views."""
         camera = Camera(stack, self.scale)
-        weight = trust(stack, camera.seen)
+        picture, curved = self.solved(stack, camera, trust(stack, camera.seen))
+        count = camera.back(stack.valid * camera.seen) * self.scale**2
+        return Fused(picture, USUAL * (curved + UNSEEN).rsqrt(), count)
+
+    def solved(self, stack: Stack, camera: Camera, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture (b, 1, s*h, s*w) after all steps, and the curvature there, from shift and add on (Nesterov 1983)."""
         x, total = pooled(stack, camera, weight)
-        ahead, pace = x, 1.0
-        curved = total
+        ahead, pace, curved = x, 1.0, total
         for _ in range(self.steps):
             off = camera.see(ahead) - stack.views
             slope = camera.back(weight * self.robust(off, stack.sigma) * off)
@@ -143,8 +147,7 @@ class Map(Classical):
             new = ahead - (slope + self.prior * rough) / (curved + UNSEEN)
             faster = (1 + (1 + 4 * pace * pace) ** 0.5) / 2
             ahead, x, pace = new + (pace - 1) / faster * (new - x), new, faster
-        count = camera.back(stack.valid * camera.seen) * self.scale**2
-        return Fused(x, USUAL * (curved + UNSEEN).rsqrt(), count)
+        return x, curved
 
     @staticmethod
     def robust(off: Tensor, sigma: Tensor) -> Tensor:

@@ -207,7 +207,9 @@ def filled(picture: Tensor, weight: Tensor) -> Tensor:
         ) + 0 * picture
     total = F.avg_pool2d(known, 2, ceil_mode=True)
     mean = F.avg_pool2d(picture * known, 2, ceil_mode=True) / total.clamp(min=1e-6)
-    around = F.interpolate(filled(mean, total), scale_factor=2, mode="bilinear")[..., :h, :w]  # the same in every window
+    around = F.interpolate(filled(mean, total), scale_factor=2, mode="bilinear")[
+        ..., :h, :w
+    ]  # the same in every window
     return torch.where(known > 0, picture, around)
 
 

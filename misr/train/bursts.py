@@ -39,7 +39,7 @@ class Conditions:
     """
 
     optics: tuple[float, float] = (0.14, 0.41)
-    noise: tuple[float, float] = (1e-3, 0.04)
+    noise: tuple[float, float] = (7e-4, 0.04)
     off: tuple[float, float] = (2e-3, 0.05)
     far: float = 1.2
     plain: bool = False
@@ -184,15 +184,25 @@ def between(dice: Dice, ends: tuple[float, float], *shape: int) -> Tensor:
 def supervised(net: nn.Module, batch: Known, squares: bool) -> Tensor:
     """How far the pictures after each step are from the truth, the last ones most, and the surprise at the error's size."""
     if not hasattr(net, "pictures"):
-        return distance(net.fuse(batch.stack).picture, batch.truth, squares=squares)  # type: ignore[operator]
+        return missed(net.fuse(batch.stack).picture, batch.truth, squares)  # type: ignore[operator]
     found, doubt, _ = net.pictures(batch.stack)  # type: ignore[operator]
     shares = [0.5 ** (len(found) - 1 - n) for n in range(len(found))]
-    missed = sum(s * distance(p, batch.truth, squares=squares) for s, p in zip(shares, found, strict=True))
+    total = sum(s * missed(p, batch.truth, squares) for s, p in zip(shares, found, strict=True))
     off = (found[-1].detach() - batch.truth).square()
     surprise = (
         off * (-2 * doubt).exp() / 2 + doubt - math.log(1e-4)
     ).mean()  # so long as no error is below 1e-4, positive
-    return missed + SURPRISE * surprise
+    return total + SURPRISE * surprise
+
+
+def missed(picture: Tensor, truth: Tensor, squares: bool) -> Tensor:
+    """How far pictures (b, 1, h, w) are off, each beside its own usual error: clean bursts count as much as noisy ones.
+
+    The mean of their logarithms is what a mean of decibels is.
+    """
+    off = picture.float() - truth
+    usual = off.detach().square().mean((1, 2, 3), keepdim=True).sqrt() + 2e-3
+    return distance(off / usual / 32, torch.zeros_like(off), squares=squares)
 
 
 def psnr_db(fuse: Callable[[Stack], Tensor], trials: Sequence[Known], border: int = 4) -> float:
