@@ -28,6 +28,7 @@ from misr.nets.lattice import (
 from misr.nets.motion import blurred, fetch
 from misr.resample import resample
 
+UNKNOWN = 0.3  # deviation of what no view saw: that of pictures themselves
 HALO = 8  # LR pixels; interpolation and small blurs
 
 
@@ -37,6 +38,7 @@ class Classical(nn.Module):
     bursts = True
     cell = 0
     halo = HALO
+    lost = 0.0  # deviation of the detail that a method cannot bring back, in slopes of the picture, for each scale beyond 1
 
     def __init__(self, *, scale: int = 2) -> None:
         super().__init__()
@@ -46,6 +48,21 @@ class Classical(nn.Module):
         """Picture, deviation and effective views, each (b, 1, s*h, s*w)."""
         raise NotImplementedError
 
+    def doubt(self, picture: Tensor, noise: Tensor, count: Tensor) -> Tensor:
+        """The deviation of a picture's error: noise, and detail that is not there; where no view saw, that of any picture.
+
+        How much detail is lost (`lost`) was measured once for each method, on training photographs at 40 dB, so that 1.96
+        deviations cover 95 % of the errors there. At other scenes, optics and noise it is a rough guess.
+        """
+        dx, dy = (
+            F.pad(picture[..., 1:] - picture[..., :-1], (0, 1)),
+            F.pad(picture[..., 1:, :] - picture[..., :-1, :], (0, 0, 0, 1)),
+        )
+        slope = blurred(dx.square() + dy.square(), 1.0).clamp(min=0)
+        return torch.where(
+            count > UNSEEN, (noise.square() + (self.lost * (self.scale - 1)) ** 2 * slope).sqrt(), UNKNOWN
+        )
+
     def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """The picture of the one centre (b, 1, 1, s*h, s*w) of views (b, t, 1, h, w)."""
         return self.fuse(registered(views, valid, centres)).picture[:, None]
@@ -54,6 +71,8 @@ class Classical(nn.Module):
 class Best(Classical):
     """The reference alone, bicubic: what several views have to beat."""
 
+    lost = 1.35
+
     def fuse(self, stack: Stack) -> Fused:
         """Picture, deviation (the view's noise) and effective views (1 or 0)."""
         valid = stack.valid[:, 0]
@@ -61,11 +80,14 @@ class Best(Classical):
         h, w = (self.scale * n for n in view.shape[-2:])
         count = resample(valid, (h, w), kernel="nearest")
         noise = resample(stack.sigma[:, 0].expand_as(view).contiguous(), (h, w), kernel="nearest")
-        return Fused(resample(view, (h, w)), noise, count)
+        picture = resample(view, (h, w))
+        return Fused(picture, self.doubt(picture, noise, count), count)
 
 
 class Mean(Classical):
     """All views, each interpolated to the fine grid along its motion, weighed by inverse variance: less noise, no more detail."""
+
+    lost = 1.42
 
     def fuse(self, stack: Stack) -> Fused:
         """Picture, standard error of the mean, and effective views."""
@@ -74,7 +96,6 @@ class Mean(Classical):
         views = filled(
             rearrange(stack.views, "b t 1 h w -> (b t) 1 h w"), rearrange(stack.valid, "b t 1 h w -> (b t) 1 h w")
         )
-        size = (self.scale * h, self.scale * w)
         at, inside = fine_places(rearrange(stack.motion, "b t d h w -> (b t) d h w"), (h, w), self.scale)
         there = fetch(rearrange(weight, "b t 1 h w -> (b t) 1 h w"), at, "bilinear") * inside
         there = there * (fetch(rearrange(stack.valid, "b t 1 h w -> (b t) 1 h w"), at, "bilinear") > 0.99)
@@ -83,8 +104,7 @@ class Mean(Classical):
         picture = filled((there * made).sum(1, keepdim=True) / total.clamp(min=UNSEEN), total)
         scatter = (there * (made - picture).square()).sum(1, keepdim=True) / total.clamp(min=UNSEEN)
         count = (there > UNSEEN).sum(1, keepdim=True).to(total.dtype)
-        sigma = error(scatter, count, total, resample(stack.sigma[:, 0].expand(b, 1, h, w).contiguous(), size))
-        return Fused(picture, sigma, count)
+        return Fused(picture, self.doubt(picture, error(scatter, count, total), count), count)
 
 
 class ShiftAndAdd(Classical):
@@ -92,6 +112,8 @@ class ShiftAndAdd(Classical):
 
     reach    sigma of the convolution's Gaussian, in fine pixels
     """
+
+    lost = 1.2
 
     def __init__(self, *, scale: int = 2, reach: float = 0.5) -> None:
         super().__init__(scale=scale)
@@ -110,8 +132,8 @@ class ShiftAndAdd(Classical):
         mean = first / total.clamp(min=UNSEEN)
         scatter = (second / total.clamp(min=UNSEEN) - mean.square()).clamp(min=0)
         count = count * self.scale**2
-        noise = resample(stack.sigma[:, 0].expand(b, 1, h, w).contiguous(), tuple(mean.shape[-2:]))
-        return Fused(filled(mean, total), error(scatter, count, total * self.scale**2, noise), count)
+        picture = filled(mean, total)
+        return Fused(picture, self.doubt(picture, error(scatter, count, total * self.scale**2), count), count)
 
 
 class Map(Classical):
@@ -123,6 +145,7 @@ class Map(Classical):
     """
 
     halo = 16
+    lost = 0.36
 
     def __init__(self, *, scale: int = 2, steps: int = 80, grain: float = 0.03, edge: float = 0.01) -> None:
         super().__init__(scale=scale)
@@ -133,7 +156,7 @@ class Map(Classical):
         camera = Camera(stack, self.scale)
         picture, curved = self.solved(stack, camera, trust(stack, camera.seen))
         count = camera.back(stack.valid * camera.seen) * self.scale**2
-        return Fused(picture, USUAL * (curved + UNSEEN).rsqrt(), count)
+        return Fused(picture, self.doubt(picture, USUAL * (curved + UNSEEN).rsqrt(), count), count)
 
     def solved(self, stack: Stack, camera: Camera, weight: Tensor) -> tuple[Tensor, Tensor]:
         """The picture (b, 1, s*h, s*w) after all steps, and the curvature there, from shift and add on (Nesterov 1983)."""
@@ -164,8 +187,6 @@ class Map(Classical):
         return rough, bend
 
 
-def error(scatter: Tensor, count: Tensor, total: Tensor, noise: Tensor) -> Tensor:
+def error(scatter: Tensor, count: Tensor, total: Tensor) -> Tensor:
     """Standard error of a weighted mean: by the scatter of its samples, and never below what noise alone makes."""
-    least = USUAL * (total + UNSEEN).rsqrt()
-    found = (scatter / (count - 1).clamp(min=0.5)).sqrt()
-    return torch.where(total > UNSEEN, torch.maximum(least, found), noise)
+    return torch.maximum(USUAL * (total + UNSEEN).rsqrt(), (scatter / (count - 1).clamp(min=0.5)).sqrt())
