@@ -88,6 +88,13 @@ def test_geography_says_where_to_begin(large):
     assert stack.valid.all() and (stack.views[0, 0] - stack.views[0, 1]).abs().max() < 0.01
 
 
+def test_a_view_that_lies_elsewhere_does_not_overlap():
+    geos = [Geo("", (10.0, 0.0, 3e5 + x, 0.0, -10.0, 5e6)) for x in (0, 4, 90_000)]
+    got = ready(burst_of(lit([seen(H, W, shifted(-g.transform[2] / 10 % 10, 0)) for g in geos], sigma=10.0), geo=geos))
+    assert [p.used for p in got.placements] == [True, True, False]
+    assert "does not overlap" in got.placements[2].why
+
+
 def test_every_band_has_its_own_place_when_asked():
     def bands(dx: float, apart: float) -> np.ndarray:
         return np.stack(lit([seen(H, W, shifted(dx, 0.2)), seen(H, W, shifted(dx + apart, 0.2), seed=8)], sigma=15.0))
@@ -124,17 +131,17 @@ class Endless:
     tile: np.ndarray
     read_px: list[int] = field(default_factory=list)
     width = height = 10_000
-    bands = 4
+    bands = 2
     dtype = np.dtype(np.uint16)
     nodata = exposure = None
     geo = Geo("", (10.0, 0.0, 3e5, 0.0, -10.0, 5e6))
     time = ""
 
     def read(self, x, y, w, h, bands=None):
-        self.read_px.append(w * h * len(bands or range(4)))
+        self.read_px.append(w * h * len(bands or range(2)))
         n = len(self.tile)
         window = self.tile[np.ix_(np.arange(y, y + h) % n, np.arange(x, x + w) % n)]
-        return np.stack([window + 10 * b for b in (bands or range(4))])
+        return np.stack([window + 10 * b for b in (bands or range(2))])
 
     def valid(self, x, y, w, h, bands=None):
         return np.ones((h, w), bool)
@@ -147,17 +154,17 @@ def test_a_very_large_scene_is_made_ready_by_looking_at_little_of_it():
     base = ground(896, 896)[:1024, :1024]
     spectrum = np.fft.rfft2(base)
     fy, fx = np.fft.fftfreq(1024)[:, None], np.fft.rfftfreq(1024)
-    truths = [(0.0, 0.0), (0.4, -0.3), (-1.3, 0.7)]
+    truths = [(0.0, 0.0), (0.4, -0.3)]
     views = tuple(
         Endless(
             str(n), (np.fft.irfft2(spectrum * np.exp(-2j * np.pi * (fx * dx + fy * dy))) * 3000 + 800).astype(np.uint16)
         )
         for n, (dx, dy) in enumerate(truths)
     )
-    got = ready(Burst("endless", views, ("a", "b", "c", "d")), FIRST)
+    got = ready(Burst("endless", views, ("a", "b")), FIRST)
     for view, placement, (dx, dy) in zip(views, got.placements, truths, strict=True):
         assert off_px(placement, shifted(dx, dy), 10_000, 10_000) < 0.02
         assert max(view.read_px) <= 512 * 512, "no large window is ever read"
-        assert sum(view.read_px) < 0.25 * 10_000**2, "of 4 bands of that size"
-    stack = got.stack(9_000, 9_000, 64, 64, 3)
+        assert sum(view.read_px) < 0.2 * 10_000**2, "of two bands of that size"
+    stack = got.stack(9_000, 9_000, 64, 64, 1)
     assert stack.valid.all() and stack.motion.abs().max() <= 0.5

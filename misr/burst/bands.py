@@ -9,7 +9,7 @@ import numpy as np
 
 from misr.burst.light import Light, light
 from misr.burst.looks import Patch, Plane, Window, fetched, look, places
-from misr.burst.masks import Strange, ceiling, differences, softened, strange, unsaturated
+from misr.burst.masks import Strange, below, ceiling, differences, softened, strange
 from misr.burst.noise import noise
 from misr.burst.places import window_of
 from misr.burst.preparing import Preparing
@@ -53,16 +53,16 @@ def measured(
     """One band of these views, the first of which is the reference."""
     patches = [[look(v, window_of(p.matrix, s), band) for s in spots] for v, p in zip(views, placements, strict=True)]
     tops = [ceiling(p, v.dtype) if how.saturation else np.inf for p, v in zip(patches, views, strict=True)]
-    below = [unsaturated(p, v.dtype) if how.saturation else p for p, v in zip(patches, views, strict=True)]
+    unclipped = [below(p, top) for p, top in zip(patches, tops, strict=True)]
     matrices = [p.matrix for p in placements]
     if how.bands:
-        matrices = [own_place(below[0], one, m) for one, m in zip(below, matrices, strict=True)]
+        matrices = [own_place(unclipped[0], one, m) for one, m in zip(unclipped, matrices, strict=True)]
     exposed = [exposure(views[0], v) for v in views]
     lights = [Light(e) for e in exposed]
     if how.light:
-        lights[1:] = [light(below[0], *rest) for rest in zip(below[1:], matrices[1:], exposed[1:], strict=True)]
+        lights[1:] = [light(unclipped[0], *rest) for rest in zip(unclipped[1:], matrices[1:], exposed[1:], strict=True)]
     low, high = levels(in_light(patches, lights), matrices)
-    lit = in_light(below, lights)
+    lit = in_light(unclipped, lights)
     odd = strangeness(lit, matrices, low, high) if how.clouds else Strange()
     sigmas: tuple[float, ...] = ()
     if how.noise is None:

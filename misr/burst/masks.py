@@ -12,6 +12,7 @@ from misr.burst.looks import Patch, Plane, soft
 
 HEAPED = 8.0  # how many times more samples than each code below it has, a ceiling holds
 HEAP = 2e-4  # share of the samples that it holds at least
+MANY = 400_000  # samples that are enough to tell
 AROUND = 3  # px: side of what goes with a sample at the ceiling
 CLOUDS = 3.0  # px: views are compared without detail, under a Gaussian that wide
 DIFFERENT = 5.0  # times the usual difference (robust standard deviation): from here on a sample counts less
@@ -29,6 +30,7 @@ def ceiling(patches: list[Patch], dtype: np.dtype[Any]) -> float:
     top = float(codes.max())
     if dtype.kind in "iu" and top >= np.iinfo(dtype).max:
         return top
+    codes = codes[:: len(codes) // MANY + 1]
     low = float(np.median(codes))
     held = float((codes == top).mean())
     near = float((codes >= top - 0.02 * (top - low)).mean()) - held
@@ -45,7 +47,11 @@ def full(plane: Plane, valid: Plane, top: float) -> Plane:
 
 def unsaturated(patches: list[Patch], dtype: np.dtype[Any]) -> list[Patch]:
     """The patches of one view without what is at the ceiling."""
-    top = ceiling(patches, dtype)
+    return below(patches, ceiling(patches, dtype))
+
+
+def below(patches: list[Patch], top: float) -> list[Patch]:
+    """The patches without what is at this code or above."""
     return [replace(p, valid=p.valid & ~full(p.plane, p.valid, top)) for p in patches] if np.isfinite(top) else patches
 
 

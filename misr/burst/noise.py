@@ -17,6 +17,7 @@ from misr.registration.matrices import Matrix, moved
 PLACES = 1500  # cells that are fitted
 CALM = 0.2  # share of cells, those with the least structure, that are drawn from
 ENOUGH = 300  # cells, before that share is enforced
+POOL = 40_000  # cells that are looked at
 LEAST = 60  # cells without which nothing is fitted
 NUMBERS = 12_000_000  # in the largest array that is made
 DOUBTED = 0.3  # of the usual sigma of the views: none is believed to have less
@@ -33,7 +34,8 @@ def noise(patches: list[list[Patch]], matrices: list[Matrix]) -> list[float]:
     are valid in all views, what differs between neighbouring pixels stands in.
     """
     side = SIDES.get(len(patches), SIDE)
-    gathered = [cells(spot, matrices, side) for spot in zip(*patches, strict=True)]
+    pool = max(1, POOL // len(patches[0]))
+    gathered = [cells(spot, matrices, side, pool) for spot in zip(*patches, strict=True)]
     values, at, rough = (np.concatenate(part) for part in zip(*gathered, strict=True))
     if len(values) < LEAST:
         return [neighbours(own) for own in patches]
@@ -56,12 +58,13 @@ def degree(views: int, side: int) -> int:
     return max(d for d in range(DEGREES + 1) if d == 0 or (d + 1) * (d + 2) / 2 <= room)
 
 
-def cells(spot: tuple[Patch, ...], matrices: list[Matrix], side: int) -> tuple[Plane, Plane, Plane]:
-    """Cells of a patch: samples (n, t, k), k = side * side, where they lie in the reference (n, t, k, 2), roughness (n,)."""
+def cells(spot: tuple[Patch, ...], matrices: list[Matrix], side: int, pool: int) -> tuple[Plane, Plane, Plane]:
+    """Cells of a patch, `pool` at most: samples (n, t, k), k = side^2, where in the reference (n, t, k, 2), roughness (n,)."""
     reference = spot[0]
     h, w = reference.plane.shape
     xs, ys = np.meshgrid(np.arange(2, w - side - 1, side), np.arange(2, h - side - 1, side))
     corner = np.stack([xs.ravel(), ys.ravel()], 1)
+    corner = corner[:: ceil(len(corner) / pool) or 1]
     middle = corner + (side - 1) / 2
     oy, ox = (n.ravel() for n in np.mgrid[:side, :side])
     kept = np.ones(len(corner), bool)
@@ -76,7 +79,7 @@ def cells(spot: tuple[Patch, ...], matrices: list[Matrix], side: int) -> tuple[P
         kept &= patch.valid[py, px].all(1)
         values.append(patch.plane[py, px])
         places.append((np.stack([px, py], -1) - seen[:, None]) / (side / 2))
-    rough = roughness(reference)[ys.ravel() + side // 2, xs.ravel() + side // 2]
+    rough = roughness(reference)[corner[:, 1] + side // 2, corner[:, 0] + side // 2]
     return np.stack(values, 1)[kept], np.stack(places, 1)[kept], rough[kept]
 
 

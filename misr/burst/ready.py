@@ -14,7 +14,7 @@ from misr.burst.looks import Patch, Plane, look, spots
 from misr.burst.masks import unsaturated
 from misr.burst.places import Looked, failures, given, placed, sizes, starts, window_of
 from misr.burst.preparing import Preparing
-from misr.burst.reference import chosen, first_guess
+from misr.burst.reference import chosen, first_guess, reaches
 from misr.burst.stacks import MARGIN, optics_of, stacked
 from misr.burst.telling import aliasing, told
 from misr.errors import InputError
@@ -179,6 +179,8 @@ def placements_of(
             found.append(rejected(wrong(n)))
         elif n == index:
             found.append(Placement(IDENTITY, overlap=firsts[n].seen))
+        elif not reaches(views[index], views[n]):
+            found.append(rejected("it does not overlap the reference"))
         elif why := firsts[n].why_not:
             found.append(rejected(why))
         elif told is not None:

@@ -11,13 +11,17 @@ from misr.burst.clearness import Clearness, worth
 from misr.burst.looks import look
 from misr.errors import InputError
 from misr.io.view import View
+from misr.registration.matrices import corners, moved
 
 GLANCE = 256  # px: side of the patches of the very first look
 GLANCES = ((0.5, 0.5), (0.2, 0.3), (0.8, 0.7))  # where they lie
 
 
 def first_guess(views: Sequence[View]) -> tuple[int, int]:
-    """(band, view) to begin with: the band with most structure above its noise, and the view that shows most of it there."""
+    """(band, view) to begin with: the band with most structure above its noise, and the view that shows most of it there.
+
+    Of views that say where they lie, one that most others overlap.
+    """
     table = np.zeros((len(views), views[0].bands))
     for n, view in enumerate(views):
         side = min(GLANCE, view.width), min(GLANCE, view.height)
@@ -26,7 +30,17 @@ def first_guess(views: Sequence[View]) -> tuple[int, int]:
                        for fx, fy in GLANCES[: 1 if side == (view.width, view.height) else None]]  # fmt: skip
             table[n, b] = worth(glances, view.dtype)
     band = int(np.median(table, axis=0).argmax())
-    return band, int(table[:, band].argmax())
+    shared = np.array([sum(reaches(a, b) for b in views) for a in views])
+    return band, int(np.where(shared == shared.max(), table[:, band], -1).argmax())
+
+
+def reaches(a: View, b: View) -> bool:
+    """Whether view b overlaps view a, as far as their geography says."""
+    if a.geo is None or b.geo is None:
+        return True
+    ends = moved(a.geo.onto(b.geo), corners(a.width, a.height))
+    least, most = ends.min(0), ends.max(0)
+    return bool((most > 0).all() and least[0] < b.width - 1 and least[1] < b.height - 1)
 
 
 def chosen(names: Sequence[str], firsts: Mapping[int, Clearness], asked: str) -> tuple[int, str]:
