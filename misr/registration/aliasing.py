@@ -31,6 +31,7 @@ ACROSS = 0.2  # cycles/px along the other axis up to which a frequency belongs t
 VALID = 0.97  # share of a tile that must be valid
 FLAT = 0.2  # share of tiles, those with least detail, whose energy near Nyquist is begun with as noise
 CHANGED = 0.1  # energy of the difference at lower frequencies, of that of detail, from which a scene has changed
+LEAST = 0.1  # share of tiles whose difference near Nyquist is taken for noise, when changes are looked for
 TELLING = 0.5  # |1 - exp(2 pi i d)|^2 below which phases are too alike to tell aliasing from noise
 ROUNDS = 15
 
@@ -76,7 +77,7 @@ def aliasing_between(
     valid_views: Sequence[np.ndarray | Tensor | None] | None = None,
     noise: float | None = None,
 ) -> float | None:
-    """0..1: the aliasing A measured between registered views; None where too little is valid or all have the same phase.
+    """0..1: the aliasing A measured between registered views; None where too little is valid or alike, or all phases are the same.
 
     Planes in one unit; `noise` is its std in the reference, told from the tiles when None. Views that are not used count
     nothing. A window of 512 x 512 px is enough.
@@ -90,14 +91,15 @@ def aliasing_between(
     if not found:
         return None
     all_of = Energies(*(np.concatenate([getattr(f, k) for f in found]) for k in ("top", "below", "detail", "leverage")))
-    if all_of.top.size < 8 or all_of.leverage.max() < TELLING or not all_of.detail.any():
+    if all_of.top.size < 8 or not all_of.detail.any():
         return None
     size = tile_size(fixed)
     known = None if noise is None else 2 * noise**2 * float((window(size) ** 2).sum()) * weights(size, TOP, 0).mean()
-    floor, slope = line(all_of, np.ones(all_of.top.size, bool), known)
-    same = all_of.below <= 3 * floor * lower_noise(size) + CHANGED * all_of.detail
-    if np.count_nonzero(same) >= 8:
-        floor, slope = line(all_of, same, known)
+    least = float(np.quantile(all_of.top, LEAST))
+    same = all_of.below <= 3 * least * lower_noise(size) + CHANGED * all_of.detail
+    if np.count_nonzero(same) < 8 or all_of.leverage[same].max() < TELLING:
+        return None
+    _, slope = line(all_of, same, known)
     return float(np.clip(np.sqrt(slope), 0, 1))
 
 

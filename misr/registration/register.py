@@ -17,6 +17,7 @@ from misr.registration.placement import MODELS, Model, Placement, rejected
 UNLIKE = 0.15  # robust std of what light does not explain, of the contrast, from which a varying light is tried too
 BETTER = 0.8  # uncertainty, of that before, from which the second try is taken
 TOLD_PX = 0.03  # a richer model that moves no corner farther than this is not worth its noise
+CLOSER = 0.99  # residual of a richer model, of the plainer one's, from which it explains more
 TOLD = 4.0  # the same in standard deviations of a corner
 CORNER = {"affine": 2.6, "homography": 4.5}  # uncertainty of a corner, of a shift's: root of 1 + 3 + 3, and simulated
 
@@ -69,8 +70,11 @@ def best_model(
 
 def needed(plain: Placement, rich: Placement, error_px: float, pair: Pair) -> bool:
     """Whether the richer model is more than the plain one with noise."""
-    moved_px = farthest(plain.matrix, rich.matrix, *pair.reference.size)
-    return moved_px > max(TOLD_PX, TOLD * CORNER[rich.model] * error_px) and rich.residual <= plain.residual
+    if rich.why or rich.residual > CLOSER * plain.residual:
+        return False
+    return farthest(plain.matrix, rich.matrix, *pair.reference.size) > max(
+        TOLD_PX, TOLD * CORNER[rich.model] * error_px
+    )
 
 
 def placed(pair: Pair, model: Model, start: Matrix | None) -> tuple[Placement, float]:
