@@ -169,10 +169,10 @@ def test_probav_scenes_become_a_folder_or_a_submission(tmp_path: Path) -> None:
 
 def die_at(tile: int, how: str) -> None:
     """Make the process end while it writes the nth tile; what was flushed before is on the disk."""
-    import misr.fusion.run as run
+    import misr.fusion.render as at_work
 
-    run.FLUSH_S = 0.0
-    write, count = run.write_tile, iter(range(1000))
+    at_work.FLUSH_S = 0.0
+    write, count = at_work.write_tile, iter(range(1000))
 
     def stop(*args: Any) -> int:
         if next(count) == tile:
@@ -181,17 +181,17 @@ def die_at(tile: int, how: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return write(*args)
 
-    run.write_tile = stop
+    at_work.write_tile = stop
 
 
 def die_at_the_end() -> None:
     """Make the process end when all is rendered and nothing has its name yet."""
-    import misr.fusion.run as run
+    import misr.fusion.render as at_work
 
     def stop(self: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    run.Output.finish = stop  # type: ignore[method-assign]
+    at_work.Output.finish = stop  # type: ignore[method-assign]
 
 
 def in_child(folder: Path, *words: str | Path, before: Any, given: tuple[Any, ...] = ()) -> tuple[int, str]:

@@ -165,11 +165,11 @@ def work_through(views: list[str], out: str, wanted: Fusing, progress: str, *, d
 
 def look(views: list[str], out: str, wanted: Fusing, stages: Stages) -> None:
     """What would be done, printed, and the report where one is wanted."""
-    from misr.fusion import plan, report, summary, write_report
+    from misr.fusion import lines, plan, report_of, write_report
 
     with closing(plan(views, out, wanted, progress=stages.update)) as job:
-        told = report(job)
-    print("\n".join(summary(told)))
+        told = report_of(job)
+    print("\n".join(lines(told)))
     if wanted.report:
         write_report(told, wanted.report)
 

@@ -2,10 +2,10 @@
 
 from misr.fusion.batch import bursts_in, fuse_folders
 from misr.fusion.job import Job, plan
-from misr.fusion.report import report, write_report
-from misr.fusion.run import Fusion, fuse, run
+from misr.fusion.render import Fusion, fuse, run
+from misr.fusion.report import report_of, write_report
 from misr.fusion.settings import Fusing
-from misr.fusion.summary import summary
+from misr.fusion.summary import lines
 
 __all__ = [
     "Fusing",
@@ -14,9 +14,9 @@ __all__ = [
     "bursts_in",
     "fuse",
     "fuse_folders",
+    "lines",
     "plan",
-    "report",
+    "report_of",
     "run",
-    "summary",
     "write_report",
 ]

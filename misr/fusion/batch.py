@@ -10,7 +10,7 @@ from pathlib import Path
 from misr import __version__
 from misr.errors import InputError, MisrError, OutputError
 from misr.fusion.job import PIXELS_ONLY, Progress, Say, fingerprint, silent
-from misr.fusion.run import Fusion, fuse
+from misr.fusion.render import Fusion, fuse
 from misr.fusion.settings import Fusing
 from misr.io.probav import Submission, is_imgset, plane
 from misr.journal import Journal, journal_path

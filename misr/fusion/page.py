@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from misr.fusion import plots
-from misr.fusion.summary import summary
+from misr.fusion.summary import lines
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2127; --dim: #68717d; --line: #d5dae0; --paper: #ffffff;
@@ -40,7 +40,7 @@ def page(told: dict[str, Any]) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>misr fuse: {name}</title><style>{STYLE}</style></head><body>
 <h1>{name}</h1>
-<p class="lines">{escape(chr(10).join(summary(told)))}</p>
+<p class="lines">{escape(chr(10).join(lines(told)))}</p>
 <h2>The views</h2>
 <p class="key"><span>■ the reference</span><span class="used">● used</span><span class="rejected">✕ not used</span></p>
 <div class="figures"><figure>{plots.phases(views, told["scale"])}</figure>

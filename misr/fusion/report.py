@@ -58,7 +58,7 @@ OPTIONS = {  # settings, and the options that say the same; what is absent here 
 }
 
 
-def report(job: Job, done: Done | None = None) -> dict[str, Any]:
+def report_of(job: Job, done: Done | None = None) -> dict[str, Any]:
     """All there is to say about a job, and what came of it."""
     ready, method, how = job.ready, job.method, job.how
     views = job.told["views"]

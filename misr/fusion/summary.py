@@ -8,12 +8,12 @@ from typing import Any
 MOST = 8  # views named one by one
 
 
-def summary(told: dict[str, Any]) -> list[str]:
+def lines(told: dict[str, Any]) -> list[str]:
     """What was found, what is done and why, from a report (see misr.fusion.report)."""
     return [
         *picture(told),
         *rejected(told["views"]),
-        f"fusing    {told['verdict']} (aliasing {told['aliasing']:.2f}, phases covered {told['coverage']:.2f})",
+        f"fusing    {told['verdict']} (aliasing {share(told['aliasing'])}, phases covered {share(told['coverage'])})",
         *(f"note      {note}" for note in told["notes"]),
         *came_of_it(told),
     ]
@@ -25,26 +25,31 @@ def picture(told: dict[str, Any]) -> list[str]:
     size = f"{made['width']}x{made['height']}, {made['bands']} {'band' if made['bands'] == 1 else 'bands'} of {made['dtype']}"
     grid = f"on the grid of {Path(reference['view']).name} ({reference['why']})"
     place = f"{how['name']}, on {how['device']} in {how['precision']}"
-    lines = [
+    said = [
         f"picture   {size}, x{told['scale']}{', with its error' if made['sigma'] else ''}",
         f"views     {told['views_used']} of {told['views_given']} used, {grid}",
         f"method    {place}{': ' + how['why'] if how['why'] else ''}",
     ]
     if how["alone"] and told["views_used"] > 1:
-        lines.append(f"note      {how['name']} looks at the reference alone; the other views do nothing")
-    return lines
+        said.append(f"note      {how['name']} looks at the reference alone; the other views do nothing")
+    return said
 
 
 def rejected(views: list[dict[str, Any]]) -> list[str]:
     """The views that are not used, and why."""
     out = [v for v in views if not v["used"]]
-    lines = [f"not used  {Path(v['view']).name}: {v['why']}" for v in out[:MOST]]
-    return lines + ([f"not used  {len(out) - MOST} more; a report names all"] if len(out) > MOST else [])
+    said = [f"not used  {Path(v['view']).name}: {v['why']}" for v in out[:MOST]]
+    return said + ([f"not used  {len(out) - MOST} more; a report names all"] if len(out) > MOST else [])
 
 
 def came_of_it(told: dict[str, Any]) -> list[str]:
     """What a run did."""
     if (run := told["run"]) is None:
         return []
-    lines = [f"done      {run['tiles']} tiles of {run['tile_px']} px in {run['seconds']:.1f} s"]
-    return lines + ([f"note      {run['unknown']:.2%} of the picture is known to no view"] if run["unknown"] else [])
+    said = [f"done      {run['tiles']} tiles of {run['tile_px']} px in {run['seconds']:.1f} s"]
+    return said + ([f"note      {run['unknown']:.2%} of the picture is known to no view"] if run["unknown"] else [])
+
+
+def share(value: float | None) -> str:
+    """A number from 0 to 1 in words."""
+    return "not measured" if value is None else f"{value:.2f}"

@@ -15,9 +15,9 @@ import torch
 from misr.errors import InputError, ModelError, OutputError
 from misr.fusion.done import Done
 from misr.fusion.job import Job, Progress, Say, plan, silent
-from misr.fusion.report import report, write_report
+from misr.fusion.report import report_of, write_report
 from misr.fusion.settings import Fusing
-from misr.fusion.summary import came_of_it, summary
+from misr.fusion.summary import came_of_it, lines
 from misr.fusion.tiles import Tile, count, tiles
 from misr.io.product import Output
 from misr.journal import Journal, journal_path
@@ -54,7 +54,7 @@ def fuse(
     Raises MisrError, one sentence; then nothing stands under the output's name.
     """
     with closing(plan(views, out, how or Fusing(), progress=progress)) as job:
-        for line in summary(report(job)):
+        for line in lines(report_of(job)):
             (say or silent)(line)
         return run(job, progress=progress, say=say)
 
@@ -62,7 +62,7 @@ def fuse(
 def run(job: Job, *, progress: Progress | None = None, say: Say | None = None) -> Fusion:
     """Carry a job out: render what its journal lacks, put it under its name, write the report where one is wanted."""
     done = render(job, progress or quiet, say or silent)
-    told = report(job, done)
+    told = report_of(job, done)
     for line in came_of_it(told):
         (say or silent)(line)
     if job.how.report:
