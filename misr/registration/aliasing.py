@@ -32,7 +32,8 @@ VALID = 0.97  # share of a tile that must be valid
 FLAT = 0.2  # share of tiles, those with least detail, whose energy near Nyquist is begun with as noise
 CHANGED = 0.1  # energy of the difference at lower frequencies, of that of detail, from which a scene has changed
 LEAST = 0.1  # share of tiles whose difference near Nyquist is taken for noise, when changes are looked for
-TELLING = 0.5  # |1 - exp(2 pi i d)|^2 below which phases are too alike to tell aliasing from noise
+MOST = 0.8  # aliasing that no sampling makes, even of points: the difference is another
+TELLING = 1.5  # |1 - exp(2 pi i d)|^2 below which phases are too alike to tell aliasing from noise
 ROUNDS = 15
 
 
@@ -100,7 +101,7 @@ def aliasing_between(
     if np.count_nonzero(same) < 8 or all_of.leverage[same].max() < TELLING:
         return None
     _, slope = line(all_of, same, known)
-    return float(np.clip(np.sqrt(slope), 0, 1))
+    return float(np.sqrt(slope)) if slope <= MOST * MOST else None
 
 
 def lit(view: Masked, place: Placement) -> Masked:
