@@ -36,7 +36,7 @@ def test_the_ceiling_is_where_codes_heap_up(codes, dtype, top):
     assert ceiling([patch(codes[None])], np.dtype(dtype)) == top
 
 
-def test_saturated_samples_are_left_out_where_another_view_is_below():
+def test_saturated_samples_are_left_out_where_another_view_shows_more():
     planes = [seen(H, W, m) for m in moves(3)]
     codes = lit(planes, gains=[1.0, 1.0, 0.6], sigma=5.0)
     codes = [np.minimum(c, 3000) for c in codes]
@@ -44,8 +44,9 @@ def test_saturated_samples_are_left_out_where_another_view_is_below():
     stack = ready(made, Preparing(reference="0", clouds=False)).stack(0, 0, W, H, 0)
     full = codes[0] == 3000
     assert full.mean() > 0.02 and (codes[2] < 3000).all()
-    inner = np.zeros_like(full)
-    inner[3:-3, 3:-3] = True  # beyond it, the darker view has nothing
+    inner = cv2.erode((4000 * planes[0] + 400 > 3300).astype(np.uint8), np.ones((3, 3))) > 0
+    inner[:3] = inner[-3:] = inner[:, :3] = inner[:, -3:] = False  # beyond it, the darker view has nothing
+    assert (full & inner).sum() > 100
     assert not stack.valid[0, 0, 0].numpy()[full & inner].any() and stack.valid[0, 2].mean() > 0.97
     kept = ready(made, Preparing(reference="0", clouds=False, saturation=False)).stack(0, 0, W, H, 0)
     assert kept.valid[0, 0].all()
@@ -54,8 +55,7 @@ def test_saturated_samples_are_left_out_where_another_view_is_below():
 def test_what_is_saturated_in_every_view_stays():
     codes = [np.minimum(c, 2700) for c in lit([seen(H, W, m) for m in moves(3)], sigma=5.0)]
     stack = ready(burst_of(codes), Preparing(reference="0", clouds=False)).stack(0, 0, W, H, 0)
-    inside = cv2.erode((codes[0] == 2700).astype(np.uint8), np.ones((5, 5))).astype(bool)
-    assert inside.sum() > 50 and stack.valid[0, 0, 0].numpy()[inside].mean() > 0.9
+    assert (codes[0] == 2700).mean() > 0.1 and stack.valid[0, 0].all()
 
 
 def test_a_cloud_is_left_out_and_the_rest_is_not():

@@ -19,7 +19,7 @@ class Preparing:
     model         what may move: "shift", "affine", "homography"; "auto" takes a shift unless more clearly helps
     registration  path of a JSON with placements, as Ready.told() has them; nothing is registered then
     light         estimate gain and offset of every view; else exposures alone are believed
-    saturation    leave out samples at the ceiling of the data, where another view is below it
+    saturation    leave out samples at the ceiling of the data where another view shows that there is more light
     clouds        leave out what differs from the median of three or more views
     bands         place every band of a view by itself, for cameras whose bands see at different moments
     noise         (a, c): variance a * code + c, in squared codes; None: estimated, one sigma per view and band

@@ -23,6 +23,9 @@ from misr.registration.matrices import Matrix
 MARGIN = 16  # px that are read around a window, so that what is masked inside does not depend on the window
 CELL = 4  # px of the reference's grid between the places where clouds are looked for
 STILL_PX = 0.01  # motion that varies less within a window is one shift
+MORE = (
+    0.05  # of the range of the levels: what another view must show above a ceiling to be believed over noise and light
+)
 NOTHING = 0.5  # value of a sample that is not there
 
 
@@ -41,8 +44,8 @@ def stacked(
     x, y, w, h = window
     wide = (x - MARGIN, y - MARGIN, w + 2 * MARGIN, h + 2 * MARGIN)
     seen = [seen_in(v, m, wide, number) for v, m in zip(views, band.matrices, strict=True)]
-    valid = clear([unfilled(s, band.ceilings, k) for k, s in enumerate(seen)], [s.patch.valid for s in seen], seen)
     lit = [light.undone(s.patch.plane) for light, s in zip(band.lights, seen, strict=True)]
+    valid = clear(lit, seen, band)
     if np.isfinite(band.strange.begins):
         unclouded(lit, valid, seen, band, wide)
     cut = (slice(MARGIN, MARGIN + h), slice(MARGIN, MARGIN + w))
@@ -74,11 +77,6 @@ def plain(motion: Tensor) -> Tensor:
     return (least + most) / 2 if bool(((most - least) < STILL_PX).all()) else motion.contiguous()
 
 
-def unfilled(seen: Seen, ceilings: Sequence[float], k: int) -> Plane:
-    """Bool (h, w): valid and below the ceiling."""
-    return seen.patch.valid & ~full(seen.patch.plane, seen.patch.valid, ceilings[k])
-
-
 def at_pixels(motion: Plane) -> tuple[Plane, Plane]:
     """Where each pixel goes under a motion (2, h, w): x and y."""
     h, w = motion.shape[1:]
@@ -86,17 +84,27 @@ def at_pixels(motion: Plane) -> tuple[Plane, Plane]:
     return motion[0] + x, motion[1] + y
 
 
-def clear(below: list[Plane], valid: list[Plane], seen: list[Seen]) -> list[Plane]:
-    """Weights (h, w) 0 or 1: below the ceiling, or saturated like every other view, where white is all there is to know."""
-    if all(np.array_equal(b, v) for b, v in zip(below, valid, strict=True)):
+def clear(lit: list[Plane], seen: list[Seen], band: Band) -> list[Plane]:
+    """Weights (h, w) 0 or 1: valid, and not at a ceiling above which another view shows that there is more light.
+
+    A saturated sample that nothing contradicts is the best there is to know, and bright lines would fade without it.
+    """
+    valid = [s.patch.valid for s in seen]
+    clipped = [full(s.patch.plane, s.patch.valid, top) for s, top in zip(seen, band.ceilings, strict=True)]
+    if not any(c.any() for c in clipped):
         return [v.astype(np.float32) for v in valid]
-    someone = np.zeros(below[0].shape, np.float32)
-    for b, s in zip(below, seen, strict=True):
-        someone = np.maximum(someone, fetched(b.astype(np.float32), at_pixels(s.motion), nearest=True))
-    return [
-        np.where(b, 1, v & (fetched(someone, at_pixels(-s.motion), nearest=True) == 0)).astype(np.float32)
-        for b, v, s in zip(below, valid, seen, strict=True)
-    ]
+    shown = np.full(lit[0].shape, -np.inf, np.float32)
+    for p, v, s in zip(lit, valid, seen, strict=True):
+        at = at_pixels(s.motion)
+        there = fetched(v.astype(np.float32), at, nearest=True) > 0
+        shown = np.maximum(shown, np.where(there, fetched(p, at, nearest=True), -np.inf))
+    weights = []
+    for v, c, s, top, light in zip(valid, clipped, seen, band.ceilings, band.lights, strict=True):
+        more = shown > light.undone(np.array(top)) + MORE * (band.high - band.low)
+        weights.append(
+            (v & ~(c & (fetched(more.astype(np.float32), at_pixels(-s.motion), nearest=True) > 0))).astype(np.float32)
+        )
+    return weights
 
 
 def unclouded(lit: list[Plane], valid: list[Plane], seen: list[Seen], band: Band, window: Window) -> None:
