@@ -78,7 +78,7 @@ def aliasing_between(
     valid_views: Sequence[np.ndarray | Tensor | None] | None = None,
     noise: float | None = None,
 ) -> float | None:
-    """0..1: the aliasing A measured between registered views; None where too little is valid or alike, or all phases are the same.
+    """0..1: the aliasing A measured between registered views; None where too little is valid or alike, or phases are the same.
 
     Planes in one unit; `noise` is its std in the reference, told from the tiles when None. Views that are not used count
     nothing. A window of 512 x 512 px is enough.

@@ -93,6 +93,13 @@ def likeness(one: tuple[Array, Array], other: tuple[Array, Array], weight: Array
     return cross / float(np.sqrt(own * its) + 1e-20)
 
 
+def shared(one: tuple[Array, Array], other: tuple[Array, Array], weight: Array) -> np.ndarray:
+    """(2, 2) symmetric weighted sum of the products of two pictures' gradients."""
+    x, y = (p * weight for p in one)
+    across = (float(np.vdot(x, other[1])) + float(np.vdot(y, other[0]))) / 2
+    return np.array([[float(np.vdot(x, other[0])), across], [across, float(np.vdot(y, other[1]))]])
+
+
 def solved(rows: Array, residual: Array, weight: Array) -> tuple[np.ndarray, np.ndarray] | None:
     """(parameters, normal matrix) that minimise the weighted squares of residual + parameters . rows; None if undetermined."""
     weighted = rows * weight

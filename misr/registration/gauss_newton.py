@@ -93,18 +93,19 @@ def step(
         rows = np.concatenate([rows, -reference.plane.reshape(1, -1), np.full((1, h * w), -1, np.float32)])
     found = equations.solved(rows, residual.ravel(), weight.ravel())
     here = replace(at, spread=spread, likeness=alike, pixels=pixels)
-    return found and stepped(here, *found, float(weight.sum()), MOTIONS[model], (w, h))
+    shared = equations.shared((seen_slopes[0], seen_slopes[1]), fixed, weight) * at.gain
+    return found and stepped(here, *found, shared, MOTIONS[model], (w, h))
 
 
 def stepped(
-    at: Solution, delta: np.ndarray, normal: np.ndarray, trusted: float, motions: int, size: tuple[int, int]
+    at: Solution, delta: np.ndarray, normal: np.ndarray, shared: np.ndarray, motions: int, size: tuple[int, int]
 ) -> Solution | None:
     """The solution after a step of these parameters, with what their normal matrix says of it; None where it flies away."""
     matrix = flat(square(at.matrix) @ square(equations.small_motion(delta[:motions], *size)))
     step_px = farthest(matrix, at.matrix, *size)
     if not step_px < max(size):
         return None
-    error_px = uncertainty(normal[:2, :2], at.spread, trusted)
+    error_px = uncertainty(normal[:2, :2], shared, at.spread)
     moved_on = replace(at, matrix=matrix, error_px=error_px, step_px=step_px)
     if len(delta) == motions:
         return moved_on
@@ -132,14 +133,13 @@ def farthest(one: Matrix, other: Matrix, width: int, height: int) -> float:
     return float(np.hypot(*(moved(one, at) - moved(other, at)).T).max())
 
 
-def uncertainty(gradients: np.ndarray, spread: float, pixels: float) -> float:
-    """Std of a shift in px by the noise, from the (2, 2) sum of weighted products of gradients; inf where noise explains them.
+def uncertainty(own: np.ndarray, shared: np.ndarray, spread: float) -> float:
+    """Std of a shift in px, in its worst direction, by residuals of this spread; inf where pictures share no detail.
 
-    Residuals of variance spread^2 hold the noise of both pictures, their mean has a quarter of that. Blurred by sigma 1, noise
-    has gradients of half its variance in each direction: spread^2 / 8.
+    `own` is the (2, 2) sum of products of the gradients that the step is made with, noise and all; `shared` that of one picture's
+    with the other's, to which noise and content of one picture alone add nothing.
     """
-    least, most = np.linalg.eigvalsh(gradients)
-    noise = pixels * spread * spread / 8
-    if least < ONE_WAY * most or least < 1.15 * noise:
+    least, most = np.linalg.eigvalsh(shared)
+    if least <= ONE_WAY * most or least <= 0:
         return float(np.inf)
-    return spread * float(np.sqrt(CORRELATED / (least - noise)))
+    return spread * float(np.sqrt(CORRELATED * np.linalg.eigvalsh(own)[0])) / float(least)

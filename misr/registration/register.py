@@ -82,16 +82,19 @@ def placed(pair: Pair, model: Model, start: Matrix | None) -> tuple[Placement, f
     whole = descend(pair, model, start, pair.light)
     if pair.light == "same":
         return told(pair, whole, model), whole.solution.error_px
+    others: list[tuple[Found, str]] = []
     if whole.why or whole.solution.spread > UNLIKE:
         near = start if whole.why else whole.solution.matrix
-        local = descend(pair, model, near, "local")
-        if not local.why and (whole.why or local.solution.error_px < BETTER * whole.solution.error_px):
-            return relit(pair, local, model, "placed in light that varies over the picture")
-    if whole.why:
+        others.append((descend(pair, model, near, "local"), "placed in light that varies over the picture"))
+    if whole.why and (others[0][0].why or others[0][0].solution.error_px > TOLD_PX):
         drawn = edges(pair)
-        found = descend(drawn, model, start, "whole") if isinstance(drawn, Pair) else whole
-        if not found.why:
-            return relit(pair, found, model, "placed by edges")
+        if isinstance(drawn, Pair):
+            others.append((descend(drawn, model, start, "whole"), "placed by edges"))
+    limit_px = np.inf if whole.why else BETTER * whole.solution.error_px
+    others = [(found, how) for found, how in others if not found.why and found.solution.error_px < limit_px]
+    if others:
+        found, how = min(others, key=lambda other: other[0].solution.error_px)
+        return relit(pair, found, model, how)
     return told(pair, whole, model), whole.solution.error_px
 
 
