@@ -41,7 +41,8 @@ class Output:
     """A picture being written; x and y are pixels of the picture itself. Whole blocks of `block` px a window are best.
 
     Integer codes are rounded and clipped here, once. Pixels without a valid value get nodata (float without one: NaN), alpha 0
-    where the source has alpha, else a mask (TIFF) or 0; a valid code that would read as nodata moves by one step.
+    where the source has alpha, else a mask (TIFF); what they show beneath is what was given, the surroundings for a picture
+    that was fused. A valid code that would read as nodata moves by one step.
     TIFFs go through rasterio where it is installed and carry what the reference says of itself: coordinate system, transform,
     control points, RPCs, band names, colours, scales, offsets, tags, overviews. With `sigma`, <stem>.sigma.tif beside it (.npz
     beside anything but TIFF) has float32 `sigma of <band>`, the std of the error in codes, then `count of <band>`.
@@ -148,18 +149,19 @@ class Output:
             self._beside.write(x, y, both, np.ones((h, w), bool))
 
     def _codes(self, picture: Array, seen: Array) -> Array:
-        """Codes of the file's dtype: rounded and clipped, nodata where nothing was seen and nowhere else."""
+        """Codes of the dtype, rounded and clipped; nodata, where there is one, stands where nothing was seen and nowhere else."""
         dtype, nodata = self.dtype, self._wanted.nodata
         if dtype.kind == "f":
             codes = picture.astype(dtype)
             step = np.nextafter(dtype.type(nodata), dtype.type(0)) if nodata else dtype.type(1e-30)
         else:
             lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
-            codes = np.rint(np.where(seen, picture, 0)).clip(lowest, highest).astype(dtype)
+            codes = np.rint(np.nan_to_num(picture, nan=0.0)).clip(lowest, highest).astype(dtype)
             step = dtype.type(0) if nodata is None else dtype.type(nodata + (1 if nodata < highest else -1))
         if nodata is not None:
             codes[seen & (codes == dtype.type(nodata))] = step
-        codes[~seen] = dtype.type(fill(dtype.name, nodata))
+        if nodata is not None or dtype.kind == "f":
+            codes[~seen] = dtype.type(fill(dtype.name, nodata))
         return codes
 
     def flush(self) -> None:

@@ -69,7 +69,7 @@ class Classical(nn.Module):
 
 
 class Best(Classical):
-    """The reference alone, bicubic: what several views have to beat."""
+    """The reference alone, bicubic: what several views have to beat. Where it has nothing, the mean of the others stands in."""
 
     lost = 1.35
 
@@ -81,7 +81,11 @@ class Best(Classical):
         count = resample(valid, (h, w), kernel="nearest")
         noise = resample(stack.sigma[:, 0].expand_as(view).contiguous(), (h, w), kernel="nearest")
         picture = resample(view, (h, w))
-        return Fused(picture, self.doubt(picture, noise, count), count)
+        alone = Fused(picture, self.doubt(picture, noise, count), count)
+        if bool((valid > 0).all()) or stack.views.shape[1] == 1:
+            return alone
+        others = Mean(scale=self.scale).fuse(stack)
+        return Fused(*(torch.where(count > 0, ours, theirs) for ours, theirs in zip(alone, others, strict=True)))
 
 
 class Mean(Classical):
