@@ -8,6 +8,7 @@ import pytest
 
 from misr.burst import Preparing, ready
 from misr.burst.looks import look, places, spots
+from misr.errors import InputError
 from misr.geo import Geo
 from misr.io.burst import Burst
 from misr.io.view import ArrayView
@@ -78,6 +79,19 @@ def test_a_large_scene_without_geography_is_found_from_far(large):
     assert got.placements[1].used and off_px(got.placements[1], truth, 1200, 1100) < 0.03
 
 
+def test_a_large_scene_may_be_turned_too(large):
+    turn = (0.99985, -0.01745, 22.3, 0.01745, 0.99985, -17.1, 0.0, 0.0, 1.0)
+    got = ready(burst_of([picture(large, m, 1100, 1200) for m in (IDENTITY, turn)]), FIRST)
+    assert got.placements[1].model == "affine" and off_px(got.placements[1], turn, 1200, 1100) < 0.05
+
+
+def test_a_strip_is_a_scene_too(large):
+    made = burst_of([picture(large, m, 150, 1200) for m in (IDENTITY, shifted(1.3, 0.6))])
+    for model in ("auto", "affine"):
+        got = ready(made, Preparing(reference="0", model=model, clouds=False))
+        assert got.placements[1].used is (model == "auto"), "patches in a row do not tell more than a shift"
+
+
 def test_geography_says_where_to_begin(large):
     geos = [Geo("", (10.0, 0.0, 3e5 + 10 * x, 0.0, -10.0, 5e6 - 10 * y)) for x, y in ((0, 0), (300, 200))]
     whole = picture(large, IDENTITY, 1100, 1200)
@@ -93,6 +107,19 @@ def test_a_view_that_lies_elsewhere_does_not_overlap():
     got = ready(burst_of(lit([seen(H, W, shifted(-g.transform[2] / 10 % 10, 0)) for g in geos], sigma=10.0), geo=geos))
     assert [p.used for p in got.placements] == [True, True, False]
     assert "does not overlap" in got.placements[2].why
+
+
+def test_views_in_different_coordinate_systems_are_one_sentence():
+    geos = [Geo(crs, (10.0, 0.0, 3e5, 0.0, -10.0, 5e6)) for crs in ("A", "B")]
+    with pytest.raises(InputError, match=r"coordinate system"):
+        ready(burst_of(lit([seen(H, W)] * 2), geo=geos))
+
+
+def test_a_view_of_quite_another_size_is_left_out_and_says_so():
+    codes = lit([seen(H, W, m) for m in (IDENTITY, shifted(0.4, 0.1))], sigma=10.0)
+    got = ready(burst_of([*codes, np.tile(codes[0], (4, 4))]), FIRST)
+    assert [p.used for p in got.placements] == [True, True, False]
+    assert got.placements[2].why == "it is 480x384, most views are 120x96"
 
 
 def test_every_band_has_its_own_place_when_asked():

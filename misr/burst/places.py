@@ -64,7 +64,8 @@ def starts(views: Sequence[View], pivot: int, band: int) -> list[Matrix]:
     found = []
     for n, view in enumerate(views):
         one, step = small(view, band) if n != pivot else first
-        placed = register(first[0].plane, one.plane, valid_reference=first[0].valid, valid_view=one.valid)
+        search = register if step == 1 else best_model
+        placed = search(first[0].plane, one.plane, valid_reference=first[0].valid, valid_view=one.valid)
         matrix = on_grid(placed.matrix, reference=first[1], view=step) if placed.used else IDENTITY
         found.append(matrix)
     return found
@@ -99,7 +100,8 @@ def placed(reference: Looked, view: Looked, how: Fit, size: tuple[int, int], exp
     start = beside(reference.start, view.start)
     straight = bool(np.abs(square(start)[:2, :2] - np.eye(2)).max() * max(size) < SEEN_PX)
     if len(reference.patches) > 1:
-        return judged(through_patches(reference, view, how, start, size, straight), reference, view, exposed)
+        through = through_patches(reference, view, how, None if straight else start, size)
+        return judged(through, reference, view, exposed)
     found = judged(place(reference, view, 0, how, None if straight else start), reference, view, exposed)
     if how != "auto" or found.model == "shift" or not found.used:
         return found
@@ -121,19 +123,22 @@ def place(reference: Looked, view: Looked, k: int, how: Fit, start: Matrix | Non
 
 
 def through_patches(
-    reference: Looked, view: Looked, how: Fit, start: Matrix, size: tuple[int, int], straight: bool
+    reference: Looked, view: Looked, how: Fit, start: Matrix | None, size: tuple[int, int]
 ) -> Placement:
-    """A model through the shifts of many patches."""
-    found = [place(reference, view, k, "shift", None if straight else start) for k in range(len(reference.patches))]
+    """A model through the shifts of many patches; a second time from there where the view turned out to be turned or bent."""
+    found = [place(reference, view, k, "shift", start) for k in range(len(reference.patches))]
     good = [k for k, p in enumerate(found) if p.used]
     if not good:
         seen = max((p.overlap for p in found), default=0.0)
-        why = "none of its patches could be registered" if seen else "it does not overlap the reference"
-        return rejected(why)
+        return rejected("none of its patches could be registered" if seen else "it does not overlap the reference")
     here = np.array([middle(reference.patches[k].window) for k in good])
     there = np.concatenate([moved(found[k].matrix, point[None]) for k, point in zip(good, here, strict=True)])
-    weights = np.array([found[k].overlap for k in good])
-    model, matrix = chosen(here, there, weights, how, size, straight)
+    best = chosen(here, there, np.array([found[k].overlap for k in good]), how, size)
+    if best is None:
+        return rejected(f"only {len(good)} of its patches could be registered, too few for a model {how}")
+    model, matrix = best
+    if model != "shift" and start is None:
+        return through_patches(reference, view, how, matrix, size)
     return Placement(matrix, model, overlap=float(np.mean([p.overlap for p in found])))
 
 
@@ -143,21 +148,22 @@ def middle(window: Window) -> tuple[float, float]:
     return x + (w - 1) / 2, y + (h - 1) / 2
 
 
-def chosen(
-    here: Plane, there: Plane, weights: Plane, how: Fit, size: tuple[int, int], straight: bool
-) -> tuple[Model, Matrix]:
-    """The model asked for, or the plainest that the points (n, 2) do with; a shift only where the views are not turned."""
-    if how != "auto":
-        return how, fit(here, there, weights, how)
-    models: list[Model] = ["shift"] if straight else []
-    models += ["affine"] if len(here) >= 6 or not models else []
-    models += ["homography"] if len(here) >= 10 else []
-    best = models[0], fit(here, there, weights, models[0])
-    for model in models[1:]:
-        matrix = fit(here, there, weights, model)
-        away = np.abs(moved(matrix, corners(*size)) - moved(best[1], corners(*size))).max()
-        if away > SEEN_PX and misfit(matrix, here, there) < WORTH * misfit(best[1], here, there):
-            best = model, matrix
+def chosen(here: Plane, there: Plane, weights: Plane, how: Fit, size: tuple[int, int]) -> tuple[Model, Matrix] | None:
+    """The model asked for, or the plainest that the points (n, 2) do with; None where there are too few of them."""
+    enough: dict[Model, int] = {"shift": 1, "affine": 6, "homography": 10} if how == "auto" else {how: 1}
+    best: tuple[Model, Matrix] | None = None
+    for model, least in enough.items():
+        if len(here) < least:
+            continue
+        try:
+            matrix = fit(here, there, weights, model)
+        except InputError:
+            continue  # too few points, or all in one row
+        if best:
+            away = np.abs(moved(matrix, corners(*size)) - moved(best[1], corners(*size))).max()
+            if away < SEEN_PX or misfit(matrix, here, there) > WORTH * misfit(best[1], here, there):
+                continue
+        best = model, matrix
     return best
 
 
