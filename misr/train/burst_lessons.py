@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 REPLAY = 0.4  # share of synthetic bursts where hidden views are labels too
 EACH = 8  # of the frames of clips, every n-th is a still
+JUDGED = 16  # pieces of bursts that validate, about
 SIDE, TRIALS = 96, 8  # LR pixels of a side of what validates, and how many bursts
 WITHIN = 0.95  # share of errors that 1.96 predicted deviations are to cover
 
@@ -62,14 +64,19 @@ def from_hidden(wanted: Training, net: nn.Module, footage: Footage, device: torc
     )
     learned: Any = revisits.loss
     if wanted.labels == "both":
-        stills = footage.material.stills
-        source = Mixture(source, synthetic(wanted, int(net.scale), stills, device, seed + 1), REPLAY)  # type: ignore[arg-type]
-        learned = either
-    places = [moved(p, device) for p in footage.places]
+        replay = again(wanted, int(net.scale), footage.material.stills, device, seed + 1)  # type: ignore[arg-type]
+        source, learned = Mixture(source, replay, REPLAY), either
+    places = [moved(p, device) for p in footage.places[:: -(-len(footage.places) // JUDGED)]]
     plain = {name: revisits.score_db(method(name, net), places) for name in METHODS}
     best = max(plain, key=lambda name: plain[name])
     sample = places[0].stack.views[..., :64, :64]
     return Lesson(source, learned, lambda it: revisits.score_db(fusing(it), places), plain[best], best, sample)
+
+
+def again(wanted: Training, scale: int, stills: Sequence[Plane], device: torch.device, seed: int) -> Ahead:
+    """Synthetic bursts of views taken as sharp, so small that they fit them."""
+    room = max(min(p.shape) for p in stills) // scale - 2 * bursts.MARGIN
+    return synthetic(replace(wanted, crop=max(8, min(wanted.crop, room // 2 * 2))), scale, stills, device, seed)
 
 
 def synthetic(wanted: Training, scale: int, stills: Sequence[Plane], device: torch.device, seed: int) -> Ahead:

@@ -43,7 +43,8 @@ class Training:
     labels        hr: the clips are the sharp side; heldout: hidden views of them are; both
     steps, minutes   one of them: how long
     views, frames, crop   views of the longest window, views a batch, LR pixels of a side
-    degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic
+    degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic,
+                  of bursts for what is usual; they have a degradation and a loss of their own
     start         a model whose weights are the first; motion: one whose motion the net gets, whatever else it is
     freeze        parts of the net that stay as they are; by default a motion that another model has learned
     """
@@ -107,10 +108,11 @@ def fit(
     keep_heap()
     net, card = student(wanted)
     folder = wanted.run or Path("runs") / wanted.out.name
-    enter(folder, wanted)
-    ranks.agreed(0)  # nobody looks for a checkpoint before the first process has made room
+    ours = settings(folder, wanted)
     say(f"{card.net} x{card.scale:g}, {zoo.parameters(net):,} parameters; the run is in {folder}")
     footage = material(wanted, net, say)
+    enter(folder, wanted, ours)
+    ranks.agreed(0)  # nobody looks for a checkpoint before the first process has made room
     for line in (*footage.notes, footage.told):
         say(line)
     run = Run(recipe(wanted, device), net, folder, device=device)
@@ -124,6 +126,8 @@ def fit(
         say(f"going on at step {run.step}")
     train(run, study.source, study.loss, study.check, every=wanted.every, stepped=stepped, tell=tell)
     outcome = finish(run, study, card, footage, wanted) if ranks.first() else Outcome(wanted.out, card, 0, 0, "")
+    if outcome.card.note:
+        say(outcome.card.note)
     ranks.end()
     return outcome
 
@@ -137,9 +141,10 @@ def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
     """What is learned from: bursts where a net fuses them and hidden views are the labels, else clips and pictures."""
     if wanted.labels == "hr" or not fuses(net):
         return gather(wanted.data, most_bytes=int(wanted.memory * 2**30), halve=wanted.labels == "hr", say=say)
-    places, notes = revisits.gather(wanted.data, say=say, optics=wanted.optics)
+    most_bytes = int(wanted.memory * 2**30)
+    places, used, notes = revisits.gather(wanted.data, say=say, optics=wanted.optics, most_bytes=most_bytes)
     stills = revisits.stills(places) if wanted.labels == "both" else []
-    return Footage(Material(stills, [], [], []), wanted.data, (), tuple(notes), tuple(places))
+    return Footage(Material(stills, [], [], []), tuple(used), (), tuple(notes), tuple(places))
 
 
 def place(wanted: Training) -> torch.device:
@@ -223,24 +228,29 @@ def freeze(net: nn.Module, wanted: Training) -> None:
         getattr(net, part).requires_grad_(False)
 
 
-def enter(folder: Path, wanted: Training) -> None:
-    """Make the run's folder, or take it up if it holds a run of the same settings; InputError when of others."""
-    if not ranks.first():
-        return
-    if wanted.restart and folder.is_dir():
-        shutil.rmtree(folder)
+def settings(folder: Path, wanted: Training) -> dict[str, Any]:
+    """What decides the run, as JSON has it; InputError when the folder holds a run of other settings that is to go on."""
     ours = {k: v for k, v in asdict(wanted).items() if k not in FREE}
     ours = json.loads(json.dumps(ours | {"data": [str(Path(p).resolve()) for p in wanted.data]}))
     path = folder / "settings.json"
-    if path.is_file() and (folder / "checkpoint.pt").is_file():
+    if ranks.first() and not wanted.restart and path.is_file() and (folder / "checkpoint.pt").is_file():
         theirs = json.loads(path.read_text(encoding="utf-8"))
         if other := [k for k in ours if ours[k] != theirs.get(k)]:
             k = other[0]
             raise InputError(
                 f"{folder} holds a run with {k} {theirs.get(k)!r}, not {ours[k]!r}; --restart it, or give --run"
             )
+    return ours
+
+
+def enter(folder: Path, wanted: Training, ours: dict[str, Any]) -> None:
+    """Make the run's folder, or take it up; nothing was touched before what is learned from had been read."""
+    if not ranks.first():
+        return
+    if wanted.restart and folder.is_dir():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
+    (folder / "settings.json").write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
 
 
 def recipe(wanted: Training, device: torch.device) -> Recipe:
@@ -274,7 +284,7 @@ def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: T
 def kept(run: Run, study: Lesson, card: ModelCard, wanted: Training) -> tuple[nn.Module, ModelCard, float, str]:
     """What is worth keeping, its card, its dB and a note: without sharp frames the start, or a method without learning, may be.
 
-    The trained net is kept only if it predicts views that no fit has seen better than both.
+    The trained net is kept only if it predicts views that no fit has seen better than both; one that is no number, never.
     """
     net, valid_db = run.average, study.check(run.average)
     best = net, card, valid_db, ""
@@ -283,9 +293,9 @@ def kept(run: Run, study: Lesson, card: ModelCard, wanted: Training) -> tuple[nn
     why = f"training made it no better on views it had not seen ({valid_db:.2f} dB)"
     if wanted.start:
         first = student(wanted)[0].to(run.device)
-        if (first_db := study.check(first)) >= best[2]:
+        if not best[2] > (first_db := study.check(first)):
             best = first, card, first_db, f"{why}: the start's weights"
-    if fuses(net) and study.baseline_db >= best[2]:
+    if fuses(net) and not best[2] > study.baseline_db:
         plain = NETS[study.baseline](scale=int(card.scale)).to(run.device)
         card = replace(card, net=study.baseline, options={}, halo=int(plain.halo))  # type: ignore[arg-type]
         best = plain, card, study.baseline_db, f"{why}: {study.baseline}, which learns nothing, predicts them best"

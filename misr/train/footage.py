@@ -33,15 +33,20 @@ class Footage:
     def used(self) -> str:
         """What was learned from, for a card."""
         if self.places:
-            return f"{len(self.train)} bursts, views hidden from the net"
+            return f"{self.bursts}, views hidden from the net"
         return f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
+
+    @property
+    def bursts(self) -> str:
+        """How many bursts there are."""
+        return f"{len(self.train)} burst{'s' if len(self.train) > 1 else ''}"
 
     @property
     def told(self) -> str:
         """How much there is, in one line."""
         it = self.material
         if self.places:
-            return f"{len(self.places)} pieces of {len(self.train)} bursts; a quarter of the views of each judges"
+            return f"{len(self.places)} pieces of {self.bursts}; a quarter of the views of each judges"
         size = sum(p.nbytes for p in (*it.stills, *it.valid_stills, *it.clips, *it.valid_clips))
         others = f"{len(self.valid)} others" if self.valid else "the packs' own, or their end"
         return (

@@ -9,6 +9,7 @@ learned from, neither shown nor as a label: they judge.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,39 +56,46 @@ class Hidden:
     label: Stack
 
 
-def gather(paths: Sequence[str], *, say: Callable[[str], None], optics: float = 0.0) -> tuple[list[Place], list[str]]:
-    """Pieces of all bursts that the paths name, one burst each, and what to tell of those that cannot be used."""
+def gather(
+    paths: Sequence[str], *, say: Callable[[str], None], optics: float = 0.0, most_bytes: int = 2 << 30
+) -> tuple[list[Place], list[str], list[str]]:
+    """Pieces of all bursts that the paths name, one burst each; the paths that could be used, and why the others could not.
+
+    most_bytes    pixels in memory; every burst gets an equal part, and gives fewer pieces where it has more
+    """
     from misr.burst.preparing import Preparing  # here, for a machine that only learns has no decoder
     from misr.burst.ready import ready
     from misr.io.burst import open_burst
 
     places: list[Place] = []
+    used: list[str] = []
     notes: list[str] = []
     for path in paths:
         say(f"reading {path}")
         try:
-            burst = open_burst([path])
-            it = ready(burst, Preparing())
+            with closing(open_burst([path])) as burst:
+                found = pieces(ready(burst, Preparing()), optics, most_bytes // len(paths))
         except MisrError as e:
-            notes.append(f"left out: {e}")
+            notes.append(f"left out: {e if path in str(e) else f'{path}: {e}'}")
             continue
-        found = pieces(it, optics)
         if not found:
-            notes.append(f"left out: {path} has fewer than {FEWEST} views that can be used")
+            notes.append(f"left out: {path}: fewer than {FEWEST} of its views can be used")
+            continue
         places += found
-        burst.close()
+        used.append(path)
     if not places:
         raise InputError("no burst to learn from: " + ("; ".join(notes) or "name folders of views, or stacks"))
-    return places, notes
+    return places, used, notes
 
 
-def pieces(it: Ready, optics: float = 0.0) -> list[Place]:
+def pieces(it: Ready, optics: float = 0.0, most_bytes: int = 2 << 30) -> list[Place]:
     """Evenly spread pieces of a burst, every band; none where it has too few views."""
     t = len(it.order)
     if t < FEWEST:
         return []
     corners = [(x, y) for y in starts(it.height) for x in starts(it.width)]
-    corners = corners[:: -(-len(corners) // PIECES)]
+    each = it.bands * t * min(SIDE, it.width) * min(SIDE, it.height) * 8  # views and masks
+    corners = corners[:: -(-len(corners) // max(1, min(PIECES, most_bytes // each)))]
     found = []
     for band in range(it.bands):
         for x, y in corners:
@@ -182,7 +190,8 @@ class Revisits:
         self.places = [p for p in places if min(p.stack.views.shape[-2:]) >= crop]
         if not self.places:
             raise InputError(f"no view is {crop} pixels wide and high; give a smaller --crop")
-        self.crop, self.samples, self.longest, self.device = crop, samples, longest, device
+        self.crop, self.samples, self.device = crop, samples, device
+        self.longest = max(2, longest)  # a reference that is the label leaves nothing else to see
         self.dice = Dice(seed)
 
     def draw(self) -> Hidden:
