@@ -23,9 +23,23 @@ Text = str | None
 
 
 def train(
-    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Clips, pictures, folders of both, .npz packs.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The model directory to make; `misr upscale -m` takes it.")],
-    net: Annotated[str, typer.Option("--net", help="fast, gru ...; that of --start by default.")] = "",
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="Clips, pictures, folders of both, .npz packs. Hidden views for a net that fuses bursts: "
+            "a burst each, as a folder, an array or a glob in quotes.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", help="The model directory to make; `misr upscale -m`, or `misr fuse -m`, takes it."
+        ),
+    ],
+    net: Annotated[
+        str, typer.Option("--net", help="fast, gru; for bursts burst, shift_and_pool, misr_gru; that of --start.")
+    ] = "",
     scale: Annotated[int, typer.Option("-s", "--scale", help="2, 3 or 4; that of --start by default.")] = 0,
     steps: Annotated[int, typer.Option("--steps", help="How long, in steps; or --minutes.")] = 0,
     minutes: Annotated[float, typer.Option("--minutes", help="How long, in minutes of work.")] = 0,
@@ -41,16 +55,28 @@ def train(
         typer.Option("--freeze", help="Parts of the net that stay, as motion (default with --start, --motion); none."),
     ] = None,
     degradation: Annotated[
-        str, typer.Option("--degradation", help="bi, bd, mixed (kernels, noise), codec (and H.264, JPEG).")
+        str,
+        typer.Option(
+            "--degradation", help="bi, bd, mixed (kernels, noise), codec (and H.264, JPEG); bursts have their own."
+        ),
     ] = "bi",
     optics: Annotated[
-        float, typer.Option("--optics", help="How views come about, heldout: Gaussian sigma in pixels; 0: bicubic.")
+        float,
+        typer.Option(
+            "--optics", help="How views come about, heldout: Gaussian sigma in pixels; 0: bicubic, of bursts 0.27."
+        ),
     ] = 0,
-    views: Annotated[int, typer.Option("--views", help="Longest window, where the net fuses views (12).")] = 0,
-    frames: Annotated[int, typer.Option("--frames", help="Views a batch (40; 16 for nets of one view).")] = 0,
+    views: Annotated[
+        int, typer.Option("--views", help="Longest window, where the net fuses views (12; 16 of a burst).")
+    ] = 0,
+    frames: Annotated[
+        int, typer.Option("--frames", help="Views a batch (40; 16 for nets of one view, 80 for bursts).")
+    ] = 0,
     crop: Annotated[int, typer.Option("--crop", help="Source pixels along a side of what is learned from.")] = 64,
     rate: Annotated[float, typer.Option("--rate", help="Learning rate (3e-3; 1e-3 with --start).")] = 0,
-    loss: Annotated[str, typer.Option("--loss", help="smooth-l1, charbonnier, l2.")] = "smooth-l1",
+    loss: Annotated[
+        str, typer.Option("--loss", help="smooth-l1, charbonnier, l2; smooth-l1 for bursts.")
+    ] = "smooth-l1",
     seed: Annotated[int, typer.Option("--seed", help="Of weights and data.")] = 0,
     option: Annotated[list[str] | None, typer.Option("--option", help="width=32: an option of the net.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Checkpoints and log; runs/<name of -o>.")] = None,
@@ -66,6 +92,7 @@ def train(
     """Train a net on DATA into a model directory; the same command goes on after a stop.
 
     Several GPUs:   torchrun --nproc-per-node 4 -m -- misr train DATA... --net gru -s 4 -o models/mine --steps 50000
+    Your own bursts: misr train scene1/ scene2/ --labels heldout --start burst-x2 -o mine --minutes 30
     """
     from misr.cli.upscale import one_of, say
     from misr.train.fit import Training, fit
