@@ -26,6 +26,7 @@ from misr.registration.matrices import Matrix
 
 __all__ = ["MARGIN", "Ready", "ready"]
 
+UNSEEN = Clearness(0.0, 0.0, 0.0, 0.0, 0.0, [])  # of a view that was not looked at
 MOSTLY = 0.5  # share of a view that must be below saturation for the rest to be left out of registration
 Progress = Callable[[str, int, int], None]  # (what is being done, steps done, steps in all)
 
@@ -107,44 +108,46 @@ def ready(burst: Burst, how: Preparing = Preparing(), *, progress: Progress | No
     """Prepare a burst; InputError when no view can be used, or when what the user says of it cannot be."""
     say = progress or (lambda what, done, of: None)
     views = burst.views
-    usable = fitting(views)
-    say("looking", 0, len(views))
-    windows = spots(views[usable[0]].width, views[usable[0]].height, len(usable))
-    band, pivot = first_guess([views[n] for n in usable])
-    begun = starts([views[n] for n in usable], pivot, band)
-    looks: list[list[Patch]] = []
-    for n, start in zip(usable, begun, strict=True):
-        say("looking", len(looks), len(views))
-        looks.append([look(views[n], window_of(start, s), band) for s in windows])
-    light = exposures([views[n] for n in usable])
-    order = [pivot, *(k for k in range(len(usable)) if k != pivot)]
-    below = [unsaturated(p, views[n].dtype) for n, p in zip(usable, looks, strict=True)] if how.saturation else looks
-    first = clearness(
-        [looks[k] for k in order], [below[k] for k in order], [begun[k] for k in order], [light[k] for k in order]
-    )
-    firsts = {usable[k]: c for k, c in zip(order, first, strict=True)}
+    band, looked, firsts = looked_at(views, how, say)
     index, why = chosen([v.name for v in views], firsts, how.reference)
-    looked = {n: looked_at(p, b, firsts[n], m) for n, p, b, m in zip(usable, looks, below, begun, strict=True)}
     placements = placements_of(views, index, looked, firsts, how, say)
+    used = [index, *(n for n, p in enumerate(placements) if p.used and n != index)]
+    folded = aliasing(looked[index], [looked[n] for n in used[1:]], [placements[n] for n in used[1:]])
+    looked.clear()
+    windows = spots(views[index].width, views[index].height, len(used))
     facts = []
-    own = [index, *(n for n, p in enumerate(placements) if p.used and n != index)]
-    w, h = views[index].width, views[index].height
     for b in range(views[index].bands):
         say("measuring", b, views[index].bands)
-        facts.append(measured([views[n] for n in own], [placements[n] for n in own], b, spots(w, h, len(own)), how))
-    folded = aliasing(looked[index], [looked[n] for n in own[1:]], [placements[n] for n in own[1:]])
+        facts.append(measured([views[n] for n in used], [placements[n] for n in used], b, windows, how))
     say("measuring", len(facts), len(facts))
-    nothing = Clearness(0.0, 0.0, 0.0, 0.0, 0.0, [])
-    firsts_of = tuple(firsts.get(n, nothing) for n in range(len(views)))
-    return Ready(burst, how, index, why, tuple(placements), tuple(facts), firsts_of, band, folded)
+    first = tuple(firsts.get(n, UNSEEN) for n in range(len(views)))
+    return Ready(burst, how, index, why, tuple(placements), tuple(facts), first, band, folded)
 
 
-def fitting(views: Sequence[View]) -> list[int]:
-    """Indices of the views that are of one kind with most of the others."""
+def looked_at(
+    views: Sequence[View], how: Preparing, say: Progress
+) -> tuple[int, dict[int, Looked], dict[int, Clearness]]:
+    """The band that is registered by, and of each view that is of one kind with most: patches of it, and how clear it is."""
     if not views:
         raise InputError("no views; give at least one picture")
     wrong = sizes(views)
-    return [n for n in range(len(views)) if not wrong(n)]
+    usable = [n for n in range(len(views)) if not wrong(n)]
+    band, pivot = first_guess([views[n] for n in usable])
+    begun = dict(zip(usable, starts([views[n] for n in usable], pivot, band), strict=True))
+    pivot = usable[pivot]
+    windows = spots(views[pivot].width, views[pivot].height, len(usable))
+    looks: dict[int, list[Patch]] = {}
+    for n in usable:
+        say("looking", len(looks), len(views))
+        looks[n] = [look(views[n], window_of(begun[n], s), band) for s in windows]
+    below = {n: unsaturated(p, views[n].dtype) if how.saturation else p for n, p in looks.items()}
+    order = [pivot, *(n for n in usable if n != pivot)]
+    light = exposures(views)
+    found = clearness(
+        [looks[n] for n in order], [below[n] for n in order], [begun[n] for n in order], [light[n] for n in order]
+    )
+    firsts = dict(zip(order, found, strict=True))
+    return band, {n: without_clouds(looks[n], below[n], firsts[n], begun[n]) for n in usable}, firsts
 
 
 def exposures(views: Sequence[View]) -> list[float]:
@@ -153,7 +156,7 @@ def exposures(views: Sequence[View]) -> list[float]:
     return [float(e) for e in known] if len(known) == len(views) else [1.0] * len(views)
 
 
-def looked_at(patches: list[Patch], below: list[Patch], first: Clearness, start: Matrix) -> Looked:
+def without_clouds(patches: list[Patch], below: list[Patch], first: Clearness, start: Matrix) -> Looked:
     """A view as registration wants it: without what looks like clouds, nor what is saturated unless that is most of it."""
     clear: list[Plane] = [~upsampled(c, p.plane.shape) for c, p in zip(first.cloudy, patches, strict=True)]
     return Looked(below if first.seen > MOSTLY else patches, clear, start)
