@@ -79,15 +79,17 @@ class Burst(nn.Module):
         """What the views miss in a picture, on the LR lattice (b, 5 * s*s, h, w), and effective views on the fine grid."""
         off = stack.views - camera.see(picture)
         agreed = self.agreement(off.detach(), weight, stack.sigma)
-        weight, count = weight * agreed, camera.back(stack.valid * camera.seen * agreed)
-        total = camera.back(weight) + UNSEEN
-        mean = camera.back(weight * off) / total
-        scatter = camera.back(weight * off.square()) / total - mean.square()
+        weight = weight * agreed
+        planes = torch.cat([stack.valid * camera.seen * agreed, weight, weight * off, weight * off.square()], 2)
+        count, total, first, second = camera.back(planes).split(1, 1)
+        total = total + UNSEEN
+        mean = first / total
+        scatter = second / total - mean.square()
         coarse = soft(F.avg_pool2d(picture, self.scale))
         detail = picture - F.interpolate(coarse, scale_factor=self.scale, mode="bilinear")
         spread = (scatter.clamp(min=0) + 1e-8).sqrt()
-        planes = [STRENGTH * mean, STRENGTH * detail, STRENGTH * spread, total.log() / 4, (count + 0.02).log() / 2]
-        return F.pixel_unshuffle(torch.cat(planes, 1), self.scale), count
+        seen = [STRENGTH * mean, STRENGTH * detail, STRENGTH * spread, total.log() / 4, (count + 0.02).log() / 2]
+        return F.pixel_unshuffle(torch.cat(seen, 1), self.scale), count
 
     def agreement(self, off: Tensor, weight: Tensor, sigma: Tensor) -> Tensor:
         """From 0 to 1, (b, t, 1, h, w): how far each view is to be believed, by what it misses around each pixel."""

@@ -11,7 +11,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from misr.nets.lattice import (
-    BILINEAR,
     UNSEEN,
     USUAL,
     Camera,
@@ -130,7 +129,7 @@ class ShiftAndAdd(Classical):
         weight = trust(stack, seen)
         planes = torch.stack([weight, weight * stack.views, weight * stack.views.square(), stack.valid * seen], 2)
         flat = rearrange(planes, "b t k 1 h w -> b k (t h) w")
-        sums = Splat.apply(flat, at, (b, 4, self.scale * h, self.scale * w), BILINEAR)
+        sums = Splat.apply(flat, at, (b, 4, self.scale * h, self.scale * w))
         sums = rearrange(blurred(rearrange(sums, "b k h w -> (b k) 1 h w"), self.reach), "(b k) 1 h w -> b k h w", b=b)
         total, first, second, count = sums.split(1, 1)
         mean = first / total.clamp(min=UNSEEN)

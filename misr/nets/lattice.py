@@ -18,7 +18,6 @@ from misr.nets.motion import blurred, fetch, warp
 
 OPTICS = 0.27  # LR pixels: with the pixel's box an MTF of 0.44 at Nyquist, amid the 0.35 to 0.55 of real cameras
 SHARPEST = 0.12  # LR pixels: a narrower Gaussian falls between the samples of the fine grid
-BILINEAR, BICUBIC = 0, 2  # kinds of interpolation, as grid_sampler counts them
 USUAL = 0.01  # noise of a sample whose weight is 1
 UNSEEN = 1e-6  # weight below which a fine pixel counts as not seen
 
@@ -95,16 +94,16 @@ class Camera:
         return rearrange(fetch(soft, self.at, "bicubic"), "b 1 (t h) w -> b t 1 h w", t=self.stack.views.shape[1])
 
     def back(self, views: Tensor) -> Tensor:
-        """The adjoint of see: (b, t, 1, h, w) spread out on the fine grid and summed, (b, 1, s*h, s*w).
+        """The adjoint of see: (b, t, c, h, w) spread out on the fine grid and summed, (b, c, s*h, s*w).
 
         Of fields that of bilinear sampling: a sum of weights that is not all positive makes means of the edges of holes explode.
         """
+        b, t, c, h, w = views.shape
         if self.shifts:
-            rows = rearrange(views[:, :, 0] @ self.across, "b t h w -> b (t h) w")
-            return (rearrange(self.down, "b t h q -> b q (t h)") @ rows)[:, None]
-        size = (views.shape[0], 1, *(self.scale * n for n in views.shape[-2:]))
-        flat = rearrange(views, "b t 1 h w -> b 1 (t h) w").contiguous()
-        return spread(Splat.apply(flat, self.at, size, BILINEAR), self.scale, self.stack.optics)
+            rows = rearrange(views @ self.across[:, :, None], "b t c h q -> b (t h) (c q)")
+            return rearrange(rearrange(self.down, "b t h q -> b q (t h)") @ rows, "b p (c q) -> b c p q", c=c)
+        flat = rearrange(views, "b t c h w -> b c (t h) w").contiguous()
+        return spread(Splat.apply(flat, self.at, (b, c, self.scale * h, self.scale * w)), self.scale, self.stack.optics)
 
 
 def places(motion: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -153,38 +152,37 @@ def axis(n: int, shift: Tensor, scale: int, optics: Tensor) -> tuple[Tensor, Ten
 
 
 def spread(picture: Tensor, scale: int, optics: Tensor) -> Tensor:
-    """A picture (b, 1, H, W) under the pixel's box and the optics; its own adjoint but for the border."""
-    b = picture.shape[0]
+    """Pictures (b, c, H, W) under the pixel's box and the optics; its own adjoint but for the border."""
+    b, c, *_ = picture.shape
     sigma = scale * optics.clamp(min=SHARPEST)[:, None]
     reach = ceil(scale / 2 + 3.5 * float(sigma.max()))
     a = torch.arange(-reach, reach + 1, device=picture.device) / (sqrt(2) * sigma)
     half = scale / 2 / (sqrt(2) * sigma)
     line = torch.erf(a + half) - torch.erf(a - half)
     line = line / line.sum(1, keepdim=True)
-    x = F.pad(rearrange(picture, "b 1 h w -> 1 b h w"), (reach,) * 4, mode="replicate")
+    x = F.pad(rearrange(picture, "b c h w -> c b h w"), (reach,) * 4, mode="replicate")
     x = F.conv2d(F.conv2d(x, line[:, None, None, :], groups=b), line[:, None, :, None], groups=b)
-    return rearrange(x, "1 b h w -> b 1 h w")
+    return rearrange(x, "c b h w -> b c h w")
 
 
 class Splat(torch.autograd.Function):
-    """The adjoint of sampling planes at places (n, h, w, 2): samples (n, c, h, w) -> planes of a size (n, c, H, W).
+    """The adjoint of bilinear sampling at places (n, h, w, 2): samples (n, c, h, w) -> planes of a size (n, c, H, W).
 
-    Bilinearly, every sample is shared out over the four pixels around its place.
+    Every sample is shared out over the four pixels around its place.
     """
 
     @staticmethod
-    def forward(ctx: Any, samples: Tensor, at: Tensor, size: tuple[int, ...], kind: int) -> Tensor:
+    def forward(ctx: Any, samples: Tensor, at: Tensor, size: tuple[int, ...]) -> Tensor:
         """The sums."""
         ctx.save_for_backward(at)
-        ctx.kind = kind
-        back = torch.ops.aten.grid_sampler_2d_backward  # padding: 1, border
-        return back(samples.contiguous(), samples.new_zeros(size), at, kind, 1, False, [True, False])[0]
+        back = torch.ops.aten.grid_sampler_2d_backward  # 0: bilinear, 1: border
+        return back(samples.contiguous(), samples.new_zeros(size), at, 0, 1, False, [True, False])[0]
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
         """Sampling is the adjoint's adjoint."""
         (at,) = ctx.saved_tensors
-        return fetch(slope, at, "bicubic" if ctx.kind == BICUBIC else "bilinear"), None, None, None
+        return fetch(slope, at, "bilinear"), None, None
 
 
 def trust(stack: Stack, seen: Tensor, floor: float = 0.0) -> Tensor:
@@ -215,8 +213,8 @@ def filled(picture: Tensor, weight: Tensor) -> Tensor:
 
 def pooled(stack: Stack, camera: Camera, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Shift and add with the camera's own spread: the picture (b, 1, s*h, s*w), holes filled, and the weight it has."""
-    total = camera.back(weight)
-    picture = camera.back(weight * stack.views) / total.clamp(min=UNSEEN)
+    total, summed = camera.back(torch.cat([weight, weight * stack.views], 2)).split(1, 1)
+    picture = summed / total.clamp(min=UNSEEN)
     return filled(picture, total), total
 
 

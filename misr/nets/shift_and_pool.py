@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from misr.nets.lattice import BILINEAR, UNSEEN, Fused, Splat, Stack, filled, fine_places, places, registered
+from misr.nets.lattice import UNSEEN, Fused, Splat, Stack, filled, fine_places, places, registered
 from misr.nets.motion import fetch
 
 TAPS, BLUR = 11, 1.0  # the Gaussian between base and detail, LR pixels
@@ -119,7 +119,7 @@ def splat(x: Tensor, motion: Tensor, scale: int) -> Tensor:
     """Planes (b, c, h, w) of a view added onto the fine grid (b, c, s*h, s*w), bilinearly; what falls out of it is dropped."""
     b, c, h, w = x.shape
     at, seen = places(motion[:, None], (h, w))
-    return Splat.apply(x * seen[:, 0], at, (b, c, scale * h, scale * w), BILINEAR)
+    return Splat.apply(x * seen[:, 0], at, (b, c, scale * h, scale * w))
 
 
 def pooled(features: Iterable[Tensor], stack: Stack, *, width: int, scale: int) -> Tensor:
