@@ -11,6 +11,8 @@ from misr.errors import ModelError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [name for name in zoo.names() if name not in zoo.KERNELS]
+BURSTS = [name for name in SHIPPED if zoo.fuses(zoo.card(name))]
+CLIPS = [name for name in SHIPPED if name not in BURSTS]
 
 
 def test_models_readme_is_generated():
@@ -31,12 +33,20 @@ def test_a_shipped_model_is_whole(name):
     assert zoo.parameters(net) > 0
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", CLIPS)
 def test_a_shipped_model_is_better_than_bicubic(name):
     card = zoo.card(name)
     for k, folder in enumerate(models.SETS):
         plain_db = float(models.BICUBIC[card.scale][k].split(" / ")[0])
         assert card.scores[f"{folder}_y_psnr_db"] > plain_db
+
+
+@pytest.mark.parametrize("name", BURSTS)
+def test_a_shipped_model_of_bursts_is_better_than_what_learns_nothing(name):
+    card = zoo.card(name)
+    for k, noise in enumerate(models.NOISES):
+        for plain in models.PLAIN_BURSTS[card.scale].values():
+            assert card.scores[f"bursts_{noise}_psnr_db"] > float(plain[k])
 
 
 def test_the_list_names_every_model_beside_bicubic(capsys):

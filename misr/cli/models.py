@@ -15,12 +15,24 @@ BICUBIC = {
     2.0: ("33.65 / 0.9296", "30.32 / 0.8692", "29.55 / 0.8429", "28.42 / 0.8677"),
     4.0: ("28.42 / 0.8103", "26.09 / 0.7036", "25.96 / 0.6673", "23.80 / 0.6337"),
 }
+NOISES = (40, 30)  # dB: signal to noise of the synthetic bursts that models of bursts are measured on
+# PSNR (dB) there of the best single view, bicubic, and of `map`, as `scripts/score_bursts ../shared/data/test --write` prints it
+PLAIN_BURSTS = {
+    2.0: {"best": ("-", "-"), "map": ("-", "-")},
+    3.0: {"best": ("-", "-"), "map": ("-", "-")},
+}
 HEAD = """\
 # Models
 
 One directory each: `card.json` (what the net is, where it came from, how good it is) and `weights.safetensors`. Data only;
 the nets are code, in `misr/nets/`. PSNR in dB and SSIM on luma, LR made by antialiased bicubic, as papers measure:
 `scripts/score ../shared/data/test MODEL --write` puts the numbers on the cards, `misr models --markdown` makes this file.
+
+"""
+BURST_COLUMNS = ["model", "scale", "parameters", "size", "views", *(f"{noise} dB" for noise in NOISES)]
+BURST_HEAD = """
+Of bursts, for `misr fuse`: PSNR in dB, nine views of 22 photographs at two ratios of signal to noise, shifts estimated, optics
+unknown: `scripts/score_bursts ../shared/data/test MODEL --write`.
 
 """
 
@@ -39,31 +51,50 @@ def models(
         print(
             "\nPSNR in dB and SSIM on luma; nearest, bilinear, bicubic and lanczos work at any scale and have no weights."
         )
+        print("\nOf bursts (misr fuse), PSNR in dB of nine views:\n")
+        print(aligned([BURST_COLUMNS, *burst_rows()]))
+        print("\nbest, mean, shift-and-add and map fuse at any whole scale and have no weights.")
 
 
 def rows() -> list[list[str]]:
     """A row per shipped model, the bicubic baseline first at each scale."""
-    from misr import zoo
-
-    shipped = sorted((zoo.card(n) for n in zoo.names() if n not in zoo.KERNELS), key=lambda c: (c.scale, c.name))
     table: list[list[str]] = []
-    for card in shipped:
+    for card in shipped(bursts=False):
         if (plain := f"bicubic x{card.scale:g}") not in [row[0] for row in table]:
             known = BICUBIC.get(card.scale, ())
             table.append([plain, f"{card.scale:g}", "0", "0 kB", "1", *(known or ["-"] * len(SETS))])
-        net, _ = zoo.build(card.name)
-        size_bytes = sum(p.stat().st_size for p in zoo.find(card.name).iterdir() if p.is_file())
-        table.append(
-            [
-                card.name,
-                f"{card.scale:g}",
-                f"{zoo.parameters(net):,}",
-                f"{size_bytes / 1000:.0f} kB",
-                str(card.before + card.emit + card.after),
-                *(measured(card, s) for s in SETS),
-            ]
-        )
+        table.append([*figures(card), *(measured(card, s) for s in SETS)])
     return table
+
+
+def burst_rows() -> list[list[str]]:
+    """A row per shipped model that fuses bursts, after what needs no learning at its scale."""
+    table: list[list[str]] = []
+    for card in shipped(bursts=True):
+        for name, known in PLAIN_BURSTS.get(card.scale, {}).items():
+            if (plain := f"{name} x{card.scale:g}") not in [row[0] for row in table]:
+                table.append([plain, f"{card.scale:g}", "0", "0 kB", "1" if name == "best" else "any", *known])
+        scores = (card.scores.get(f"bursts_{noise}_psnr_db") for noise in NOISES)
+        table.append([*figures(card), *("-" if s is None else f"{s:.2f}" for s in scores)])
+    return table
+
+
+def shipped(*, bursts: bool) -> list[ModelCard]:
+    """The cards of the shipped models that fuse bursts, or of the others, by scale and name."""
+    from misr import zoo
+
+    cards = (zoo.card(n) for n in zoo.names() if n not in zoo.KERNELS)
+    return sorted((c for c in cards if zoo.fuses(c) == bursts), key=lambda c: (c.scale, c.name))
+
+
+def figures(card: ModelCard) -> list[str]:
+    """Name, scale, parameters, size and views of a model."""
+    from misr import zoo
+
+    net, _ = zoo.build(card.name)
+    size_bytes = sum(p.stat().st_size for p in zoo.find(card.name).iterdir() if p.is_file())
+    views = "any" if zoo.fuses(card) else str(card.before + card.emit + card.after)
+    return [card.name, f"{card.scale:g}", f"{zoo.parameters(net):,}", f"{size_bytes / 1000:.0f} kB", views]
 
 
 def measured(card: ModelCard, name: str) -> str:
@@ -85,8 +116,13 @@ def aligned(table: list[list[str]]) -> str:
 def readme() -> str:
     """The text of models/README.md."""
     head = ["model", "scale", "parameters", "size", "views", *SETS]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows()]
-    return HEAD + "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + provenance()
+    return HEAD + drawn([head, *rows()]) + BURST_HEAD + drawn([BURST_COLUMNS, *burst_rows()]) + "\n" + provenance()
+
+
+def drawn(table: list[list[str]]) -> str:
+    """Rows as a table of Markdown, the first its head."""
+    lines = [table[0], ["---", *["---:"] * (len(table[0]) - 1)], *table[1:]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def provenance() -> str:
