@@ -201,13 +201,19 @@ def in_child(folder: Path, *words: str | Path, before: Any, given: tuple[Any, ..
     child.start()
     child.join(60)
     assert child.exitcode is not None, "misr hangs"
-    return child.exitcode, (folder / "said.txt").read_text()
+    said = (folder / "said.txt").read_text()
+    assert "Traceback" not in said, said
+    return child.exitcode, said
 
 
-@pytest.mark.parametrize("kind", ["tif", "png", "npy"])
 @pytest.mark.parametrize(
-    ("before", "given"),
-    [(die_at, (0, "kill")), (die_at, (3, "kill")), (die_at, (2, "interrupt")), (die_at_the_end, ())],
+    ("kind", "before", "given"),
+    [
+        ("tif", die_at, (3, "kill")),
+        ("tif", die_at_the_end, ()),
+        ("png", die_at, (2, "interrupt")),
+        ("npy", die_at, (4, "kill")),
+    ],
 )
 def test_stopped_and_resumed_is_uninterrupted(tmp_path: Path, kind: str, before: Any, given: tuple[Any, ...]) -> None:
     files = tiffs(tmp_path) if kind == "tif" else pngs(tmp_path / "in", size=(64, 80))
@@ -256,7 +262,7 @@ def test_another_job_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert in_child(tmp_path, *again, before=die_at, given=(4, "kill"))[0] != 0
     cv2.imwrite(str(files[0]), cv2.imread(str(files[0]), cv2.IMREAD_UNCHANGED) + 1)
     assert fuse(*again) == 0
-    assert "starting over: inputs" in capsys.readouterr().err
+    assert "inputs changed" in capsys.readouterr().err
 
 
 # what is refused, and what is done in spite of it
@@ -312,6 +318,13 @@ def test_a_bad_command_is_one_sentence(
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     assert says in refused(capsys, tmp_path, *words.split())
+
+
+def test_an_error_beside_an_output_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pngs(tmp_path / "in", 2)
+    np.savez(tmp_path / "out.sigma.npz", mine=1)
+    said = refused(capsys, tmp_path, tmp_path / "in", "-o", tmp_path / "out.png", "--sigma", "-m", "best")
+    assert "out.sigma.npz exists" in said
 
 
 def test_views_of_another_size_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

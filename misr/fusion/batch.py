@@ -68,7 +68,7 @@ def each(
     """A picture in `place` for each folder."""
     made, failed = [], []
     if how.report:
-        Path(how.report).mkdir(exist_ok=True)
+        folder_for_reports(Path(how.report))
     for folder in folders:
         target = place / (folder.name + suffix_for(folder))
         if skip and target.exists():
@@ -86,6 +86,14 @@ def each(
     if failed:
         raise InputError(f"{len(failed)} of {len(folders)} bursts failed, the others are done: " + "; ".join(failed))
     return made
+
+
+def folder_for_reports(path: Path) -> None:
+    """A folder, made where it is missing."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"{path}: no folder for reports ({e.strerror}); name one that can be made") from None
 
 
 def submission(folders: list[Path], target: Path, how: Fusing, progress: Progress | None, say: Say) -> list[Fusion]:

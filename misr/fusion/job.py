@@ -17,7 +17,7 @@ from misr.fusion.choose import Method, checked, method
 from misr.fusion.settings import Fusing
 from misr.io.burst import Burst, open_burst
 from misr.io.canvas import fitting
-from misr.io.product import TIFF, Output, want
+from misr.io.product import TIFF, Output, beside, want
 
 TILE = (
     256  # LR pixels, at least: what a tile needs of memory and what it computes twice in its halo are in balance there
@@ -64,7 +64,7 @@ class Job:
             **settings,
             "method": [self.method.name, self.method.card.sha256, self.method.precision, self.method.device.type],
             "tile": self.tile,
-            "views": rounded(self.told),
+            "burst": rounded(self.told),
         }
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ def plan(
     names = tuple(str(v) for v in views)
     if not names:
         raise InputError("no views: name files, a folder, or a video and a time")
-    check_target(names, str(out), overwrite=how.overwrite)
+    check_target(names, str(out), how)
     check_report(how.report)
     preparing = how.preparing
     if how.method:
@@ -105,17 +105,18 @@ def tile_for(scale: int) -> int:
     return -(-TILE // step) * step
 
 
-def check_target(views: Sequence[str], out: str, *, overwrite: bool) -> None:
+def check_target(views: Sequence[str], out: str, how: Fusing) -> None:
     """Refuse what would lose something, or has nowhere to go."""
     path = Path(out)
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent}: no such folder; make it first")
     if path.is_dir():
         raise OutputError(f"{out} is a folder; one burst becomes one picture, name a file such as {path / 'fused.tif'}")
-    if path.exists() and any(path.samefile(v) for v in files_of(views)):
-        raise OutputError(f"{out} is one of the views; give the output another name")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{out} exists; -y overwrites it")
+    for made in (path, *([beside(path)] if how.sigma else [])):
+        if made.exists() and any(made.samefile(v) for v in files_of(views)):
+            raise OutputError(f"{made} is one of the views; give the output another name")
+        if made.exists() and not how.overwrite:
+            raise OutputError(f"{made} exists; -y overwrites it")
 
 
 def check_kind(burst: Burst, path: Path, how: Fusing) -> None:
@@ -150,9 +151,9 @@ def fingerprint(names: Sequence[str]) -> str:
 
 
 def rounded(told: Any) -> Any:
-    """The same with numbers cut to DIGITS, as JSON text: two runs that found the same say the same."""
+    """The same with numbers cut to DIGITS: two runs that found the same say the same."""
     if isinstance(told, float):
-        return float(f"{told:.{DIGITS}g}")
+        return f"{told:.{DIGITS}g}"  # as text: NaN equals itself
     if isinstance(told, dict):
         return {k: rounded(v) for k, v in told.items()}
     return [rounded(v) for v in told] if isinstance(told, list | tuple) else told

@@ -29,12 +29,13 @@ th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(-
 th:first-child, td:first-child, td:last-child, th:last-child { text-align: left; }
 details { margin-top: 2rem; } pre { overflow-x: auto; font-size: 12px; }
 """
-COLUMNS = ("view", "used", "shift right, px", "down, px", "model", "gain", "offset", "residual", "overlap", "why not")
+COLUMNS = ("view", "used", "shift right, px", "down, px", "model", "gain", "offset", "residual", "overlap", "note")
 
 
 def page(told: dict[str, Any]) -> str:
     """The report (see misr.fusion.report) as HTML."""
     views = [v | {"reference": n == told["reference"]["index"]} for n, v in enumerate(told["views"])]
+    placed = [v for v in views if v["used"] or v["overlap"]]  # the others have no place to be drawn at
     name = escape(told["output"]["path"])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -43,8 +44,8 @@ def page(told: dict[str, Any]) -> str:
 <p class="lines">{escape(chr(10).join(lines(told)))}</p>
 <h2>The views</h2>
 <p class="key"><span>■ the reference</span><span class="used">● used</span><span class="rejected">✕ not used</span></p>
-<div class="figures"><figure>{plots.phases(views, told["scale"])}</figure>
-<figure>{plots.shifts(views)}</figure>
+<div class="figures"><figure>{plots.phases(placed, told["scale"])}</figure>
+<figure>{plots.shifts(placed)}</figure>
 <figure>{plots.bars(views, "residual", "Residual: what differs after placing, robust")}</figure>
 <figure>{plots.bars(views, "gain", "Gain: light of the view / light of the reference, from 1", around=1.0)}</figure></div>
 <div class="table"><table><tr>{"".join(f"<th>{c}</th>" for c in COLUMNS)}</tr>

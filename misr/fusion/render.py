@@ -23,7 +23,7 @@ from misr.io.product import Output
 from misr.journal import Journal, journal_path
 from misr.nets.lattice import UNSEEN, Fused, Stack
 from misr.pipeline import prefetch
-from misr.upscaler import DTYPES
+from misr.upscaler import DTYPES, out_of_memory
 
 FLUSH_S = 5.0  # a stopped run loses at most the tiles of so many seconds
 Array = np.ndarray[Any, Any]
@@ -146,7 +146,14 @@ def in_codes(job: Job, tile: Tile, band: int, stack: Stack) -> Fused:
     if not bool(stack.valid.any()) and job.burst.views[ready.reference].nodata is not None:
         blank = stack.views.new_zeros(1, 1, scale * tile.height, scale * tile.width)
         return Fused(blank, blank, blank)
-    picture, sigma, known = (tile.core(x, scale).cpu() for x in fused(job, stack))
+    try:
+        picture, sigma, known = (tile.core(x, scale).cpu() for x in fused(job, stack))
+    except (RuntimeError, MemoryError) as e:
+        if not out_of_memory(e):
+            raise
+        raise ModelError(
+            f"{job.method.name}: too little memory for tiles of {job.tile} px; give --tile {job.tile // 2}"
+        ) from None
     return Fused(ready.codes(picture, band), ready.codes_sigma(sigma, band), known)
 
 

@@ -13,7 +13,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     return [
         *picture(told),
         *rejected(told["views"]),
-        f"fusing    {told['verdict']} (aliasing {share(told['aliasing'])}, phases covered {share(told['coverage'])})",
+        f"fusing    {told['verdict']}",
         *(f"note      {note}" for note in told["notes"]),
         *came_of_it(told),
     ]
@@ -48,8 +48,3 @@ def came_of_it(told: dict[str, Any]) -> list[str]:
         return []
     said = [f"done      {run['tiles']} tiles of {run['tile_px']} px in {run['seconds']:.1f} s"]
     return said + ([f"note      {run['unknown']:.2%} of the picture is known to no view"] if run["unknown"] else [])
-
-
-def share(value: float | None) -> str:
-    """A number from 0 to 1 in words."""
-    return "not measured" if value is None else f"{value:.2f}"
