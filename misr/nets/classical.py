@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from misr.nets.lattice import (
+    UNKNOWN,
     UNSEEN,
     USUAL,
     Camera,
@@ -27,7 +28,6 @@ from misr.nets.lattice import (
 from misr.nets.motion import blurred, fetch
 from misr.resample import resample
 
-UNKNOWN = 0.3  # deviation of what no view saw: that of pictures themselves
 HALO = 8  # LR pixels; interpolation and small blurs
 
 

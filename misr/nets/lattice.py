@@ -19,6 +19,7 @@ from misr.nets.motion import blurred, fetch, warp
 OPTICS = 0.27  # LR pixels: with the pixel's box an MTF of 0.44 at Nyquist, amid the 0.35 to 0.55 of real cameras
 SHARPEST = 0.12  # LR pixels: a narrower Gaussian falls between the samples of the fine grid
 USUAL = 0.01  # noise of a sample whose weight is 1
+UNKNOWN = 0.3  # deviation of what no view saw: that of pictures themselves
 UNSEEN = 1e-6  # weight below which a fine pixel counts as not seen
 
 
