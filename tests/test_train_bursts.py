@@ -53,9 +53,9 @@ def scene(tmp_path_factory):
     return stack_of(tmp_path_factory.mktemp("scene") / "scene.npz")
 
 
-def codes(count=8, seed=0):
-    """Views (40, 44) of a synthetic burst, uint16."""
-    planes = [scenes.seen(40, 44, m, seed) for m in scenes.moves(count, reach=0.8)]
+def codes(count=8, seed=0, size=(40, 44)):
+    """Views (count, h, w) of a synthetic burst, uint16."""
+    planes = [scenes.seen(*size, m, seed) for m in scenes.moves(count, reach=0.8)]
     return np.stack(scenes.lit(planes, sigma=20.0))
 
 
@@ -154,10 +154,11 @@ fit({wanted!r})
 
 
 @pytest.mark.parametrize("labels", ["heldout", "both"])
-def test_bursts_teach_without_sharp_pictures(scene, tmp_path, capsys, labels):
+def test_bursts_teach_without_sharp_pictures(scene, tmp_path, capsys, monkeypatch, labels):
+    monkeypatch.setattr(burst_lessons, "METHODS", ("best",))
     folder = tmp_path / "views"
     folder.mkdir()
-    for n, view in enumerate(codes(5, seed=1)):
+    for n, view in enumerate(codes(5, 1, (60, 64))):
         np.save(folder / f"view{n}.npy", view)
     out = tmp_path / "mine"
     call = ["train", scene, folder, "--labels", labels, "-o", out, "--run", tmp_path / "run", *words("burst", crop=12)]
@@ -165,8 +166,10 @@ def test_bursts_teach_without_sharp_pictures(scene, tmp_path, capsys, labels):
     said = capsys.readouterr().err
     assert "2 pieces of 2 bursts" in said
     it = zoo.card(out)
+    assert (it.net, it.note) == ("burst", "")
     assert 0 < it.scores["heldout_psnr_db"] < 60
     assert it.trained_on.startswith("2 bursts")
+    assert float(zoo.build(out)[0].calibration) != 1  # by synthetic bursts of the larger views
     assert fused(scene, out, tmp_path / "out.npy").shape == (80, 88)
 
 

@@ -153,6 +153,19 @@ def test_the_true_picture_misses_nothing_and_a_wrong_one_or_a_wrong_motion_does(
     assert missed(blurred, label) > 0.003
 
 
+def test_what_a_label_does_not_know_is_not_judged():
+    it, truth = place()
+    label = revisits.part(it.stack, [3])
+    label.valid[..., 9:20, 12:30] = 0
+    label.motion[:, :, 0] = 2.6  # its first two columns and a half show what lies left of the picture
+    _, belief = revisits.missed(truth, label)
+    known = torch.ones_like(belief)
+    known[..., 9:20, 12:30] = 0
+    known[..., :2] = 0
+    assert not belief[known == 0].any()
+    assert float(belief[..., 25:, 5:].min()) > 0
+
+
 def test_the_light_of_a_label_does_not_matter():
     it, truth = place(noise=1e-7)
     label = revisits.part(it.stack, [3])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REPLAY = 0.4  # share of synthetic bursts where hidden views are labels too
 EACH = 8  # of the frames of clips, every n-th is a still
 JUDGED = 16  # pieces of bursts that validate, about
-SIDE, TRIALS = 96, 8  # LR pixels of a side of what validates, and how many bursts
+SIDE, LEAST, TRIALS = 96, 16, 8  # LR pixels of a side of what validates, the least there may be, and how many bursts
 WITHIN = 0.95  # share of errors that 1.96 predicted deviations are to cover
 
 
@@ -57,26 +57,32 @@ def from_truth(wanted: Training, net: nn.Module, footage: Footage, device: torch
 
 
 def from_hidden(wanted: Training, net: nn.Module, footage: Footage, device: torch.device, seed: int) -> Lesson:
-    """Views hidden from the net; with `both`, a share of synthetic bursts of the views themselves, taken as sharp."""
+    """Views hidden from the net; with `both`, a share of synthetic bursts of the views themselves, taken as sharp.
+
+    By those it also learns how far off it is, where the views are large enough for any.
+    """
+    scale, stills = int(net.scale), revisits.stills(footage.places)  # type: ignore[arg-type]
     samples, longest = wanted.frames or bursts.SAMPLES, wanted.views or bursts.MOST
     source: Any = revisits.Revisits(
         footage.places, crop=wanted.crop, samples=samples, longest=longest, device=device, seed=seed
     )
     learned: Any = revisits.loss
     if wanted.labels == "both":
-        replay = again(wanted, int(net.scale), footage.material.stills, device, seed + 1)  # type: ignore[arg-type]
-        source, learned = Mixture(source, replay, REPLAY), either
+        source, learned = Mixture(source, again(wanted, scale, stills, device, seed + 1), REPLAY), either
     places = [moved(p, device) for p in footage.places[:: -(-len(footage.places) // JUDGED)]]
     plain = {name: revisits.score_db(method(name, net), places) for name in METHODS}
     best = max(plain, key=lambda name: plain[name])
     sample = places[0].stack.views[..., :64, :64]
-    return Lesson(source, learned, lambda it: revisits.score_db(fusing(it), places), plain[best], best, sample)
+    study = Lesson(source, learned, lambda it: revisits.score_db(fusing(it), places), plain[best], best, sample)
+    if room(stills, scale) < LEAST:
+        return study
+    return replace(study, settle=partial(calibrate, those=trials(stills, scale, device, usual=False)))
 
 
 def again(wanted: Training, scale: int, stills: Sequence[Plane], device: torch.device, seed: int) -> Ahead:
     """Synthetic bursts of views taken as sharp, so small that they fit them."""
-    room = max(min(p.shape) for p in stills) // scale - 2 * bursts.MARGIN
-    return synthetic(replace(wanted, crop=max(8, min(wanted.crop, room // 2 * 2))), scale, stills, device, seed)
+    crop = max(8, min(wanted.crop, room(stills, scale)))
+    return synthetic(replace(wanted, crop=crop), scale, stills, device, seed)
 
 
 def synthetic(wanted: Training, scale: int, stills: Sequence[Plane], device: torch.device, seed: int) -> Ahead:
@@ -92,11 +98,15 @@ def synthetic(wanted: Training, scale: int, stills: Sequence[Plane], device: tor
     return Ahead(source)
 
 
+def room(stills: Sequence[Plane], scale: int) -> int:
+    """LR pixels of a side of the largest synthetic bursts that stills give, an even number."""
+    return (max((min(p.shape) for p in stills), default=0) // scale - 2 * bursts.MARGIN) // 2 * 2
+
+
 def trials(judges: Sequence[Plane], scale: int, device: torch.device, *, usual: bool = True) -> list[bursts.Known]:
     """Bursts to measure with; of any conditions where not `usual`."""
-    room = max((min(p.shape) for p in judges), default=0) // scale - 2 * bursts.MARGIN
-    side = min(SIDE, room // 2 * 2)
-    if side < 16:
+    side = min(SIDE, room(judges, scale))
+    if side < LEAST:
         raise InputError(f"what is held out for validation is too small for x{scale}; add larger clips or pictures")
     return bursts.trials(judges, scale=scale, crop=side, count=TRIALS, device=device, usual=usual)
 

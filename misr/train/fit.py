@@ -143,8 +143,7 @@ def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
         return gather(wanted.data, most_bytes=int(wanted.memory * 2**30), halve=wanted.labels == "hr", say=say)
     most_bytes = int(wanted.memory * 2**30)
     places, used, notes = revisits.gather(wanted.data, say=say, optics=wanted.optics, most_bytes=most_bytes)
-    stills = revisits.stills(places) if wanted.labels == "both" else []
-    return Footage(Material(stills, [], [], []), tuple(used), (), tuple(notes), tuple(places))
+    return Footage(Material([], [], [], []), tuple(used), (), tuple(notes), tuple(places))
 
 
 def place(wanted: Training) -> torch.device:
