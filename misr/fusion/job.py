@@ -19,12 +19,9 @@ from misr.io.burst import Burst, open_burst
 from misr.io.canvas import fitting
 from misr.io.product import TIFF, Output, beside, want
 
-TILE = (
-    256  # LR pixels, at least: what a tile needs of memory and what it computes twice in its halo are in balance there
-)
-ALIGN = (
-    16  # LR pixels: windows begin at multiples of it, so that nets that fill holes see the same cells in all of them
-)
+TILE = 256  # LR pixels, at least: memory, and what is computed twice in the halo, are in balance there
+ALIGN = 16  # LR pixels: windows begin at multiples of it, so that holes are filled alike in all of them
+SMALLEST = 8  # pixels along a side of a view
 DIGITS = 6  # of what was estimated, when two runs are compared
 PIXELS_ONLY = ("overwrite", "report")  # settings that change no pixel
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
@@ -90,6 +87,7 @@ def plan(
         checked(how.method, how.scale)
     burst = open_burst(names, masks=how.masks, at=how.at, count=how.views, exposures=how.exposures, nodata=how.nodata)
     try:
+        check_size(burst)
         check_kind(burst, Path(out), how)
         got = ready(burst, preparing, progress=progress)
         chosen = method(how.method, len(got.order), how.scale, device=how.device, precision=how.precision)
@@ -117,6 +115,15 @@ def check_target(views: Sequence[str], out: str, how: Fusing) -> None:
             raise OutputError(f"{made} is one of the views; give the output another name")
         if made.exists() and not how.overwrite:
             raise OutputError(f"{made} exists; -y overwrites it")
+
+
+def check_size(burst: Burst) -> None:
+    """InputError for views too small to tell where they lie."""
+    for view in burst.views:
+        if min(view.width, view.height) < SMALLEST:
+            raise InputError(
+                f"{view.name}: {view.width}x{view.height} pixels; fusing wants {SMALLEST} at least on a side"
+            )
 
 
 def check_kind(burst: Burst, path: Path, how: Fusing) -> None:
