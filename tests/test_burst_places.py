@@ -12,7 +12,8 @@ from misr.errors import InputError
 from misr.geo import Geo
 from misr.io.burst import Burst
 from misr.io.view import ArrayView
-from misr.registration import IDENTITY, moved, shifted
+from misr.nets import Map
+from misr.registration import IDENTITY, moved, register, shifted
 from tests.burst_scenes import burst_of, lit, seen
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,6 +134,22 @@ def test_every_band_has_its_own_place_when_asked():
         assert own.facts[1].matrices[n][2] == pytest.approx(dx + apart, abs=0.03)
     assert together.facts[0].matrices == together.facts[1].matrices
     assert own.told()["views"][1]["band_shift_px"][1 - own.band][0] == pytest.approx(0.3 * (-1) ** own.band, abs=0.05)
+
+
+def test_bands_that_lie_apart_in_the_reference_too_come_together_when_asked():
+    apart = (1.3, -0.4)
+    views = []
+    for dx, dy in ((0.0, 0.0), (0.6, 0.3), (-0.4, -0.7), (0.2, 0.9)):
+        planes = [seen(H, W, shifted(dx, dy)), 0.6 * seen(H, W, shifted(dx + apart[0], dy + apart[1]))]
+        views.append(np.stack(lit(planes, sigma=8.0, seed=len(views))))
+    got = ready(burst_of(views), Preparing(reference="0", clouds=False, bands=True))
+    other, sign = got.facts[1 - got.band], 1 - 2 * got.band
+    assert got.facts[got.band].own_px[0] == (0.0, 0.0)
+    for own in other.own_px:
+        assert own == pytest.approx((sign * apart[0], sign * apart[1]), abs=0.03)
+    pictures = [Map(scale=2).fuse(got.stack(8, 8, W - 16, H - 16, b)).picture[0, 0].numpy() for b in range(2)]
+    between = register(*pictures)
+    assert between.used and between.shift_px(2 * W, 2 * H) == pytest.approx((0, 0), abs=0.06)
 
 
 def test_spots_lie_within_the_scene_and_reach_its_ends():

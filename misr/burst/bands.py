@@ -14,7 +14,7 @@ from misr.burst.noise import noise
 from misr.burst.places import window_of
 from misr.burst.preparing import Preparing
 from misr.io.view import View
-from misr.registration import Placement, register, windowed
+from misr.registration import IDENTITY, Placement, register, windowed
 from misr.registration.matrices import Matrix, flat, shifted, square
 
 LEVELS = (0.5, 99.5)  # percentiles of the valid codes that become 0 and 1
@@ -48,9 +48,9 @@ class Band:
 
 
 def measured(
-    views: Sequence[View], placements: Sequence[Placement], band: int, spots: list[Window], how: Preparing
+    views: Sequence[View], placements: Sequence[Placement], band: int, base: int, spots: list[Window], how: Preparing
 ) -> Band:
-    """One band of these views, the first of which is the reference."""
+    """One band of these views, the first of which is the reference; base is the band they were placed by."""
     patches = [[look(v, window_of(p.matrix, s), band) for s in spots] for v, p in zip(views, placements, strict=True)]
     tops = [ceiling(p, v.dtype) if how.saturation else np.inf for p, v in zip(patches, views, strict=True)]
     unclipped = [below(p, top) for p, top in zip(patches, tops, strict=True)]
@@ -70,6 +70,8 @@ def measured(
         sigmas = tuple(
             max(s * abs(one.gain), floor) for s, one, floor in zip(noise(lit, matrices), lights, least, strict=True)
         )
+    if how.bands and band != base:
+        matrices = on_base(matrices, [look(views[0], s, base) for s in spots], unclipped[0])
     own = tuple(apart(m, p.matrix) for m, p in zip(matrices, placements, strict=True))
     return Band(low, high, tuple(lights), sigmas, tuple(tops), odd, tuple(matrices), own)
 
@@ -108,6 +110,12 @@ def own_place(references: list[Patch], patches: list[Patch], matrix: Matrix) -> 
     if not OWN_PX < np.hypot(dx, dy) < FARTHEST_PX:
         return matrix
     return flat(square(shifted(float(dx), float(dy))) @ square(matrix))
+
+
+def on_base(matrices: Sequence[Matrix], base: list[Patch], own: list[Patch]) -> list[Matrix]:
+    """Matrices from one band of the reference to each view's, as they are from the reference's base band, which may lie apart."""
+    first = square(own_place(base, own, IDENTITY))
+    return [flat(square(m) @ first) for m in matrices]
 
 
 def apart(band: Matrix, view: Matrix) -> tuple[float, float]:

@@ -21,7 +21,8 @@ class Preparing:
     light         estimate gain and offset of every view; else exposures alone are believed
     saturation    leave out samples at the ceiling of the data where another view shows that there is more light
     clouds        leave out what differs from the median of three or more views
-    bands         place every band of a view by itself, for cameras whose bands see at different moments
+    bands         place every band of every view by itself, on the band that the views are placed by: for cameras whose bands see
+                  from different places or at different moments
     noise         (a, c): variance a * code + c, in squared codes; None: estimated, one sigma per view and band
     mtf           of the camera at Nyquist, its pixel included, above 0 and at most 0.6366; None: what the models assume
     """

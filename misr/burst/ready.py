@@ -118,7 +118,7 @@ def ready(burst: Burst, how: Preparing = Preparing(), *, progress: Progress | No
     facts = []
     for b in range(views[index].bands):
         say("measuring", b, views[index].bands)
-        facts.append(measured([views[n] for n in used], [placements[n] for n in used], b, windows, how))
+        facts.append(measured([views[n] for n in used], [placements[n] for n in used], b, band, windows, how))
     say("measuring", len(facts), len(facts))
     first = tuple(firsts.get(n, UNSEEN) for n in range(len(views)))
     return Ready(burst, how, index, why, tuple(placements), tuple(facts), first, band, folded)

@@ -74,17 +74,19 @@ class Best(Classical):
 
     def fuse(self, stack: Stack) -> Fused:
         """Picture, deviation (the view's noise) and effective views (1 or 0)."""
+        if bool(stack.motion[:, 0].any()):  # a band that lies apart
+            return Mean(scale=self.scale).fuse(alone(stack))
         valid = stack.valid[:, 0]
         view = filled(stack.views[:, 0], valid)
         h, w = (self.scale * n for n in view.shape[-2:])
         count = resample(valid, (h, w), kernel="nearest")
         noise = resample(stack.sigma[:, 0].expand_as(view).contiguous(), (h, w), kernel="nearest")
         picture = resample(view, (h, w))
-        alone = Fused(picture, self.doubt(picture, noise, count), count)
+        made = Fused(picture, self.doubt(picture, noise, count), count)
         if bool((valid > 0).all()) or stack.views.shape[1] == 1:
-            return alone
+            return made
         others = Mean(scale=self.scale).fuse(stack)
-        return Fused(*(torch.where(count > 0, ours, theirs) for ours, theirs in zip(alone, others, strict=True)))
+        return Fused(*(torch.where(count > 0, ours, theirs) for ours, theirs in zip(made, others, strict=True)))
 
 
 class Mean(Classical):
@@ -188,6 +190,11 @@ class Map(Classical):
         rough = F.pad(dx, (1, 0))[..., :-1] - dx + F.pad(dy, (0, 0, 1, 0))[..., :-1, :] - dy
         bend = 2 * (2 * edge + F.pad(edge, (1, 0))[..., :-1] + F.pad(edge, (0, 0, 1, 0))[..., :-1, :])
         return rough, bend
+
+
+def alone(stack: Stack) -> Stack:
+    """The reference without the others."""
+    return Stack(stack.views[:, :1], stack.valid[:, :1], stack.motion[:, :1], stack.sigma[:, :1], stack.optics)
 
 
 def error(scatter: Tensor, count: Tensor, total: Tensor) -> Tensor:

@@ -24,7 +24,9 @@ UNSEEN = 1e-6  # weight below which a fine pixel counts as not seen
 
 
 class Stack(NamedTuple):
-    """Views of one plane, in the light of the first, which is the reference: its motion is 0, its grid the picture's.
+    """Views of one plane, in the light of the first, which is the reference: its grid is the picture's.
+
+    Its own motion is 0, but for a band that lies apart from the one the grid is of.
 
     views     (b, t, 1, h, w), about 0 to 1; anything finite where valid is 0
     valid     (b, t, 1, h, w), 0 to 1
