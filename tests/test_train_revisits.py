@@ -183,3 +183,18 @@ def test_the_score_knows_the_truth_from_the_best_method_and_that_from_one_view()
     assert plain["map"] > plain["best"] + 1
     assert best == pytest.approx(40, abs=1)  # the noise of the judges is all that is left
     assert revisits.score_db(lambda stack: torch.full_like(truth, 0.5), [it]) < plain["best"] - 5
+
+
+def test_a_noisy_place_counts_as_much_as_a_clean_one_and_an_unseen_one_nothing():
+    clean, noisy = place(noise=0.003)[0], place(noise=0.05)[0]
+    blind = revisits.Place(clean.stack._replace(valid=clean.stack.valid.clone()), clean.judges)
+    blind.stack.valid[:, list(clean.judges)] = 0
+
+    def score(*places):
+        return revisits.score_db(burst_lessons.fusing(NETS["best"](scale=2)), places)
+
+    assert score(clean) > score(noisy) + 2
+    assert score(clean, noisy, blind) == pytest.approx((score(clean) + score(noisy)) / 2)
+    assert math.isnan(score(blind))
+    empty = torch.full((1, 1, 80, 88), math.nan)
+    assert math.isnan(revisits.score_db(lambda stack: empty, [clean, blind]))

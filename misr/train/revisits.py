@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from math import log10, nan
 from typing import TYPE_CHECKING
 
 import torch
@@ -170,15 +171,21 @@ def loss(net: nn.Module, batch: Hidden, squares: bool) -> Tensor:
 
 @torch.no_grad()
 def score_db(fuse: Fuse, places: Sequence[Place]) -> float:
-    """PSNR in dB, white = 1, of the detail of the judges, each predicted by all views that may be learned from."""
-    wrong = right = 0.0
+    """Mean over places of the PSNR in dB, white = 1, of the judges' detail, predicted by all views that may be learned from.
+
+    Places where the judges show nothing do not count; NaN where none does.
+    """
+    each = []
     for place in places:
         picture = fuse(part(place.stack, place.learned)).float()
+        wrong = right = 0.0
         for n in place.judges:
             error, belief = missed(picture, part(place.stack, [n]))
             wrong += float((error * belief).square().sum())
             right += float(belief.square().sum())
-    return float(-10 * torch.tensor(max(wrong, 1e-12) / max(right, 1e-12)).log10())
+        if right != 0:
+            each.append(-10 * log10(max(wrong / right, 1e-12)))
+    return sum(each) / len(each) if each else nan
 
 
 class Revisits:
