@@ -1,5 +1,6 @@
 """misr.fuse: what holds whatever the burst is. Tiled is whole, stopped and resumed is uninterrupted, nothing is invented."""
 
+import hashlib
 import json
 from dataclasses import replace
 from fractions import Fraction
@@ -8,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import misr
 from misr import zoo
+from misr.card import ModelCard
 from misr.errors import InputError, ModelError, OutputError
 from misr.fusion.choose import best, checked, method
 from misr.fusion.page import page
 from misr.fusion.plots import nice, short
 from misr.fusion.report import command, finite
 from misr.fusion.tiles import count, tiles
+from misr.nets import NETS
 from misr.nets.lattice import Stack
 from tests import burst_scenes as scenes
 
@@ -76,7 +80,7 @@ def test_the_core_of_a_window_is_the_tile_on_the_fine_grid():
 
 @pytest.mark.parametrize("name", ["best", "mean", "shift-and-add", "map", "fast-x2", "bicubic"])
 def test_tiled_is_whole(tmp_path, name):
-    files = views(tmp_path, size=(112, 130), dtype="float32")
+    files = views(tmp_path, size=(88, 100), dtype="float32")
     how = replace(PLAIN, method=name, sigma=True)
     for tile in (0, 32):
         misr.fuse(files, tmp_path / f"out{tile}.npy", replace(how, tile=tile or 4096))
@@ -85,6 +89,24 @@ def test_tiled_is_whole(tmp_path, name):
     whole, tiled = (np.load(tmp_path / f"out{tile}.sigma.npz") for tile in (0, 32))
     assert np.abs(tiled["sigma"] - whole["sigma"]).max() < 1e-3 * whole["sigma"].max()
     assert np.abs(tiled["count"] - whole["count"]).max() < 1e-3
+
+
+def test_a_model_of_ones_own_fuses_tiled_as_whole(tmp_path):
+    torch.manual_seed(1)
+    net = NETS["burst"](scale=2, width=8, steps=2)
+    torch.nn.init.normal_(net.decode.weight, std=0.05)
+    save_file(net.state_dict(), str(tmp_path / "weights.safetensors"))
+    digest = hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
+    options = {"width": 8, "steps": 2}
+    ModelCard(name="mine", net="burst", scale=2, options=options, halo=net.halo, sha256=digest).write(
+        tmp_path / "card.json"
+    )
+    files = views(tmp_path, size=(80, 96), dtype="float32")
+    how = misr.Fusing(method=str(tmp_path), device="cpu")
+    made = [misr.fuse(files, tmp_path / f"out{tile}.npy", replace(how, tile=tile)) for tile in (0, 32)]
+    whole, tiled = (np.load(m.path) for m in made)
+    assert (made[0].method, whole.shape) == ("mine", (160, 192))
+    assert np.abs(tiled - whole).max() < 1e-5 * 5000
 
 
 # a burst becomes a picture
