@@ -347,10 +347,10 @@ def test_a_truncated_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = tiffs(tmp_path, size=(640, 640), number=2, tiled=True, blockxsize=128, blockysize=128, compress="deflate")
+    files = tiffs(tmp_path, size=(320, 320), number=2, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
     data = files[1].read_bytes()
     files[1].write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
-    assert "view1.tif" in refused(capsys, tmp_path, *files, "-o", tmp_path / "out.tif", "-m", "best", "--tile", "128")
+    assert "view1.tif" in refused(capsys, tmp_path, *files, "-o", tmp_path / "out.tif", "-m", "best", "--tile", "64")
 
 
 def test_two_coordinate_systems_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
