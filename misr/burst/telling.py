@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from misr.burst.ready import Ready
 
 ENOUGH = 8  # views by which aliasing is measured
+RESTLESS = 0.05  # of the range of the levels: what views differ by, beyond which it is hardly noise
 
 
 def told(ready: Ready, scale: int) -> dict[str, Any]:
@@ -104,6 +105,17 @@ def remarks(ready: Ready) -> list[str]:
         said.append("Only one view is left: the result is that view enlarged, nothing is fused.")
     if left_out:
         said.append(f"{len(left_out)} of {len(ready.placements)} views are not used; each says why.")
+    if len(ready.order) > 1 and (differ := restlessness(ready)) > RESTLESS:
+        said.append(
+            f"The views differ by {differ:.0%} of the range where they should show the same: the place changed, or was lit "
+            "otherwise; compare the result with one view (-m best) before believing it."
+        )
     if ready.how.clouds and 1 < len(ready.order) < 3:
         said.append("Clouds were not looked for: with two views nobody knows which of them differs.")
     return said
+
+
+def restlessness(ready: Ready) -> float:
+    """The noise of the usual view beside the range of its band's levels, in the worst band; 0 where it was given."""
+    usual = [float(np.median(b.sigmas)) / abs(b.lights[0].gain) / (b.high - b.low) for b in ready.facts if b.sigmas]
+    return max(usual, default=0.0)
