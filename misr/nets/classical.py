@@ -20,6 +20,7 @@ from misr.nets.lattice import (
     Stack,
     filled,
     fine_places,
+    part,
     places,
     pooled,
     registered,
@@ -75,7 +76,7 @@ class Best(Classical):
     def fuse(self, stack: Stack) -> Fused:
         """Picture, deviation (the view's noise) and effective views (1 or 0)."""
         if bool(stack.motion[:, 0].any()):  # a band that lies apart
-            return Mean(scale=self.scale).fuse(alone(stack))
+            return Mean(scale=self.scale).fuse(part(stack, [0]))
         valid = stack.valid[:, 0]
         view = filled(stack.views[:, 0], valid)
         h, w = (self.scale * n for n in view.shape[-2:])
@@ -190,11 +191,6 @@ class Map(Classical):
         rough = F.pad(dx, (1, 0))[..., :-1] - dx + F.pad(dy, (0, 0, 1, 0))[..., :-1, :] - dy
         bend = 2 * (2 * edge + F.pad(edge, (1, 0))[..., :-1] + F.pad(edge, (0, 0, 1, 0))[..., :-1, :])
         return rough, bend
-
-
-def alone(stack: Stack) -> Stack:
-    """The reference without the others."""
-    return Stack(stack.views[:, :1], stack.valid[:, :1], stack.motion[:, :1], stack.sigma[:, :1], stack.optics)
 
 
 def error(scatter: Tensor, count: Tensor, total: Tensor) -> Tensor:

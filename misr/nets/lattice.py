@@ -6,6 +6,7 @@ K(q - q_u) x(q), K = box of s fine pixels * Gaussian. The least squares of that 
 and Hardie et al. (IEEE TIP 1997); its adjoint is what they call back-projection.
 """
 
+from collections.abc import Sequence
 from math import ceil, sqrt
 from typing import Any, NamedTuple
 
@@ -58,6 +59,14 @@ def registered(views: Tensor, valid: Tensor, centres: range, *, sigma: float = 0
     views = torch.where(valid > 0, views[:, order].float(), torch.zeros_like(valid))
     return Stack(views, valid, views.new_zeros(b, t, 2, 1, 1), views.new_full((b, t, 1, 1, 1), sigma),
                  views.new_full((b,), OPTICS))  # fmt: skip
+
+
+def part(stack: Stack, views: Sequence[int]) -> Stack:
+    """Some views of a stack, in this order."""
+    those = list(views)
+    return Stack(
+        stack.views[:, those], stack.valid[:, those], stack.motion[:, those], stack.sigma[:, those], stack.optics
+    )
 
 
 def inverse(motion: Tensor) -> Tensor:

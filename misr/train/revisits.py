@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from misr.errors import InputError, MisrError
-from misr.nets.lattice import Camera, Stack, filled, soft
+from misr.nets.lattice import Camera, Stack, filled, part, soft
 from misr.train.camera import Dice
 from misr.train.degrade import Plane
 from misr.train.heldout import DOUBT, light
@@ -116,14 +116,6 @@ def stills(places: Sequence[Place]) -> list[Plane]:
 def starts(size: int) -> range:
     """Where pieces begin along a side."""
     return range(0, max(1, size - SIDE // 2), SIDE)
-
-
-def part(stack: Stack, views: Sequence[int]) -> Stack:
-    """Some views of a stack, in this order."""
-    those = list(views)
-    return Stack(
-        stack.views[:, those], stack.valid[:, those], stack.motion[:, those], stack.sigma[:, those], stack.optics
-    )
 
 
 def hidden(stack: Stack, shown: Sequence[int], label: int) -> Hidden:
