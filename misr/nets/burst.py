@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from misr.nets.classical import Map
 from misr.nets.gru import Block
-from misr.nets.lattice import UNKNOWN, UNSEEN, USUAL, Camera, Fused, Stack, registered, soft, trust
+from misr.nets.lattice import UNKNOWN, UNSEEN, USUAL, Camera, Fused, Stack, filled, registered, soft, trust
 
 STRENGTH = 16.0  # brings detail of some hundredths to the size that convolutions like
 QUIETEST = 2e-3  # noise below which views count as equally good
@@ -113,9 +113,10 @@ class Burst(nn.Module):
     def fuse(self, stack: Stack) -> Fused:
         """The picture, the deviation of its error and effective views, each (b, 1, s*h, s*w)."""
         made, doubt, count = self.pictures(stack)
+        sigma = torch.where(count > UNSEEN, doubt.exp() * self.calibration, UNKNOWN)
         return Fused(
-            made[-1], torch.where(count > UNSEEN, doubt.exp() * self.calibration, UNKNOWN), count * self.scale**2
-        )
+            filled(made[-1], count), sigma, count * self.scale**2
+        )  # unseen pixels: their surroundings, no invention
 
     def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
         """The picture of the one centre (b, 1, 1, s*h, s*w) of views (b, t, 1, h, w) that lie on one grid."""
