@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 
 NAME_WIDTH = 22  # characters
 CONTAINERS = (("mkv", "matroska"), ("mp4", "mp4"), ("mov", "mov"), ("webm", "webm"))
@@ -31,6 +32,10 @@ def software() -> Iterator[tuple[str, str]]:
     have = versions()
     yield "PyAV", f"{have['PyAV']} (libavcodec {have.get('libavcodec', 'unknown')})"
     yield "OpenCV", cv2.__version__
+    try:
+        yield "rasterio", version("rasterio")
+    except PackageNotFoundError:
+        yield "rasterio", 'not there: GeoTIFF needs it, pip install "misr[geo]"'
 
 
 def devices() -> Iterator[tuple[str, str]]:
