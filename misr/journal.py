@@ -105,10 +105,13 @@ class Journal:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A small file that is there whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, path)
+    """A small file that is there whole or not at all; OSError where it cannot be."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def signature(path: str) -> dict[str, Any]:

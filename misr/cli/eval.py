@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -130,11 +129,9 @@ def check_probav(probav: Path | None, *, others: bool) -> None:
 
 def write(target: Path, text: str) -> None:
     """A file, under its name only when it is whole."""
-    part = target.with_name(f".{target.name}.part")
+    from misr.journal import write_whole
+
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
+        write_whole(target, text)
     except OSError as e:
         raise OutputError(f"{target}: cannot be written ({e.strerror}); choose another place") from None
-    finally:
-        part.unlink(missing_ok=True)

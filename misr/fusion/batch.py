@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from misr import __version__
 from misr.errors import InputError, MisrError, OutputError
-from misr.fusion.job import PIXELS_ONLY, Progress, Say, fingerprint, silent
+from misr.fusion.job import Progress, Say, fingerprint, silent
 from misr.fusion.render import Fusion, fuse
 from misr.fusion.settings import Fusing
 from misr.io.probav import Submission, is_imgset, plane
@@ -102,9 +102,10 @@ def submission(folders: list[Path], target: Path, how: Fusing, progress: Progres
         raise InputError(f"{strange[0]}: no PROBA-V scene (LR000.png ...); a .zip takes nothing else")
     if target.exists() and not how.overwrite:
         raise OutputError(f"{target} exists; -y overwrites it")
-    settings = {k: str(v) for k, v in asdict(how).items() if k not in PIXELS_ONLY}
     inputs = fingerprint([str(f) for f in folders])
-    with closing(Journal(journal_path(str(target)), {"version": __version__, "inputs": inputs, **settings})) as journal:
+    with closing(
+        Journal(journal_path(str(target)), {"version": __version__, "inputs": inputs, **how.deciding})
+    ) as journal:
         journal.open(say)
         made = each(folders, journal.path, how, progress, say, skip=True)
         with Submission(target) as out:

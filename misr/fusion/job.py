@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import gcd, lcm
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ TILE = 256  # LR pixels, at least: memory, and what is computed twice in the hal
 ALIGN = 16  # LR pixels: windows begin at multiples of it, so that holes are filled alike in all of them
 SMALLEST = 8  # pixels along a side of a view
 DIGITS = 6  # of what was estimated, when two runs are compared
-PIXELS_ONLY = ("overwrite", "report")  # settings that change no pixel
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 Say = Callable[[str], None]
 
@@ -54,11 +53,10 @@ class Job:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides the pixels: a journal of another identity is begun anew."""
-        settings = {k: str(v) for k, v in asdict(self.how).items() if k not in PIXELS_ONLY}
         return {
             "version": __version__,
             "inputs": fingerprint((*self.views, *self.how.masks)),
-            **settings,
+            **self.how.deciding,
             "method": [self.method.name, self.method.card.sha256, self.method.precision, self.method.device.type],
             "tile": self.tile,
             "burst": rounded(self.told),

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
 from dataclasses import fields
 from pathlib import Path
@@ -27,6 +26,7 @@ from misr import __version__
 from misr.errors import OutputError
 from misr.fusion.page import page
 from misr.fusion.settings import Fusing
+from misr.journal import write_whole
 
 if TYPE_CHECKING:
     from misr.fusion.done import Done
@@ -132,12 +132,8 @@ def write_report(told: dict[str, Any], target: str) -> list[Path]:
     kinds = {".json": lambda: json.dumps(told, indent=1, ensure_ascii=False) + "\n", ".html": lambda: page(told)}
     wanted = [path] if path.suffix in kinds else [path.with_name(path.name + suffix) for suffix in kinds]
     for file in wanted:
-        part = file.with_name(f".{file.name}.part")
         try:
-            part.write_text(kinds[file.suffix](), encoding="utf-8")
-            os.replace(part, file)
+            write_whole(file, kinds[file.suffix]())
         except OSError as e:
             raise OutputError(f"{file}: the report cannot be written ({e.strerror}); choose another place") from None
-        finally:
-            part.unlink(missing_ok=True)
     return wanted

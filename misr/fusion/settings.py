@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import get_args
 
@@ -69,6 +69,11 @@ class Fusing:
         ):
             if wrong:
                 raise InputError(said)
+
+    @property
+    def deciding(self) -> dict[str, str]:
+        """What of it decides the pixels, as text: with other words here, a stopped run is begun anew."""
+        return {k: str(v) for k, v in asdict(self).items() if k not in ("overwrite", "report")}
 
     @property
     def preparing(self) -> Preparing:

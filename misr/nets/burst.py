@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from misr.nets.classical import Map
 from misr.nets.gru import Block
-from misr.nets.lattice import UNKNOWN, UNSEEN, USUAL, Camera, Fused, Stack, filled, registered, soft, trust
+from misr.nets.lattice import UNKNOWN, UNSEEN, USUAL, Camera, Fused, Stack, filled, registered, trust
+from misr.nets.motion import blurred
 
 STRENGTH = 16.0  # brings detail of some hundredths to the size that convolutions like
 QUIETEST = 2e-3  # noise below which views count as equally good
+SOFT = 2.0  # LR pixels: sigma of the blur that tells detail from the rest
 CONFIDENCE = 5  # pixels of the square over which a view's agreement is judged
 
 
@@ -85,7 +87,7 @@ class Burst(nn.Module):
         total = total + UNSEEN
         mean = first / total
         scatter = second / total - mean.square()
-        coarse = soft(F.avg_pool2d(picture, self.scale))
+        coarse = blurred(F.avg_pool2d(picture, self.scale), SOFT)
         detail = picture - F.interpolate(coarse, scale_factor=self.scale, mode="bilinear")
         spread = (scatter.clamp(min=0) + 1e-8).sqrt()
         seen = [STRENGTH * mean, STRENGTH * detail, STRENGTH * spread, total.log() / 4, (count + 0.02).log() / 2]

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from misr.nets.motion import blurred, fetch, warp
+from misr.nets.motion import fetch, warp
+from misr.nets.motion import places as on_grid
 
 OPTICS = 0.27  # LR pixels: with the pixel's box an MTF of 0.44 at Nyquist, amid the 0.35 to 0.55 of real cameras
 SHARPEST = 0.12  # LR pixels: a narrower Gaussian falls between the samples of the fine grid
@@ -51,7 +52,7 @@ class Fused(NamedTuple):
     count: Tensor  # type: ignore[assignment]  # a tuple has a method of this name, which nobody needs here
 
 
-def registered(views: Tensor, valid: Tensor, centres: range, *, sigma: float = 0.01) -> Stack:
+def registered(views: Tensor, valid: Tensor, centres: range, *, sigma: float = USUAL) -> Stack:
     """The stack of a window (b, t, 1, h, w) whose views lie on one grid already, its centre put first."""
     b, t, _, h, w = views.shape
     order = [centres.start, *(n for n in range(t) if n != centres.start)]
@@ -123,12 +124,10 @@ def places(motion: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
     motion (b, t, 2, h | 1, w | 1) -> (b, t*h, w, 2), the same for the reference's grid and the fine one, and (b, t, 1, h, w).
     """
-    b, (h, w) = motion.shape[0], size
-    back = rearrange(inverse(rearrange(motion, "b t d h w -> (b t) d h w")), "(b t) d h w -> b t d h w", b=b)
-    at_x = (back[:, :, 0] + torch.arange(w, device=back.device)).expand(-1, -1, h, -1)
-    at_y = (back[:, :, 1] + torch.arange(h, device=back.device)[:, None]).expand(-1, -1, -1, w)
-    at = torch.stack([(at_x + 0.5) * (2 / w) - 1, (at_y + 0.5) * (2 / h) - 1], -1)
-    return rearrange(at, "b t h w d -> b (t h) w d"), (at.abs().amax(-1) <= 1).to(at.dtype)[:, :, None]
+    b = motion.shape[0]
+    at = on_grid(inverse(rearrange(motion, "b t d h w -> (b t) d h w")).expand(-1, -1, *size))
+    on = (at.abs().amax(1, keepdim=True) <= 1).to(at.dtype)
+    return rearrange(at, "(b t) d h w -> b (t h) w d", b=b), rearrange(on, "(b t) 1 h w -> b t 1 h w", b=b)
 
 
 def fine_places(motion: Tensor, size: tuple[int, int], scale: int) -> tuple[Tensor, Tensor]:
@@ -228,9 +227,3 @@ def pooled(stack: Stack, camera: Camera, weight: Tensor) -> tuple[Tensor, Tensor
     total, summed = camera.back(torch.cat([weight, weight * stack.views], 2)).split(1, 1)
     picture = summed / total.clamp(min=UNSEEN)
     return filled(picture, total), total
-
-
-def soft(planes: Tensor, sigma: float = 2.0) -> Tensor:
-    """Planes (n, 1, h, w) without their detail."""
-    reach = min(planes.shape[-2:]) - 1
-    return blurred(planes, sigma) if reach > 0 else planes

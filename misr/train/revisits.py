@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from misr.errors import InputError, MisrError
-from misr.nets.lattice import Camera, Stack, filled, part, soft
+from misr.nets.lattice import Camera, Stack, filled, part
+from misr.nets.motion import blurred
 from misr.train.camera import Dice
 from misr.train.degrade import Plane
-from misr.train.heldout import DOUBT, light
+from misr.train.heldout import DOUBT, SOFT, light
 from misr.train.loop import distance
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def missed(picture: Tensor, label: Stack) -> tuple[Tensor, Tensor]:
         off = F.avg_pool2d(gain * seen + offset - view, 5, 1, 2, count_include_pad=False)
         belief = known * torch.exp(-(off / DOUBT).square())
     error = gain * seen + offset - view
-    return error - soft(error), belief
+    return error - blurred(error, SOFT), belief
 
 
 def loss(net: nn.Module, batch: Hidden, squares: bool) -> Tensor:
