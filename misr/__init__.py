@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from misr.evaluation import Measure, Report, evaluate, evaluate_models
     from misr.frame import Color, Frame
     from misr.fusion import Fusing, Fusion, fuse
+    from misr.io.pyav import from_av, to_av
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
     from misr.upscaler import Session, Upscaler
@@ -42,6 +43,8 @@ CONTENTS = {
     "Upscaler": ("misr.upscaler", "Upscaler"),
     "Session": ("misr.upscaler", "Session"),
     "open": ("misr.io.reader", "Reader"),
+    "from_av": ("misr.io.pyav", "from_av"),
+    "to_av": ("misr.io.pyav", "to_av"),
     "Frame": ("misr.frame", "Frame"),
     "Color": ("misr.frame", "Color"),
     "ModelCard": ("misr.card", "ModelCard"),
@@ -79,9 +82,11 @@ __all__ = [
     "__version__",
     "evaluate",
     "evaluate_models",
+    "from_av",
     "fuse",
     "load",
     "open",
+    "to_av",
     "upscale",
 ]
 

@@ -213,6 +213,11 @@ class Upscaler:
         """Whether pictures can leave the net as phases, to be rounded before they are shuffled."""
         return bool(getattr(self.net, "cell", 0)) and self.strength == 1 and self.card.channels == 1
 
+    @property
+    def latency(self) -> int:
+        """How many frames must follow a frame, at most, before a session gives it out."""
+        return self.card.emit * self.batch - 1 + self.card.after
+
     def session(
         self,
         *,
@@ -286,10 +291,13 @@ class Session:
         self.last: Signature | None = None
         self.shape: tuple[int, int] | None = None
 
-    def push(self, frame: Frame) -> list[Frame]:
-        """Take the next frame; InputError when its size is not the clip's."""
+    def push(self, frame: Frame, *, cut: bool | None = None) -> list[Frame]:
+        """Take the next frame; InputError when its size is not the clip's.
+
+        cut     whether it begins a new shot, for hosts that know; None: misr looks
+        """
         self._check(frame)
-        cut = self._cut(frame)
+        cut = self._cut(frame) if cut is None else cut
         if self.begin <= self.number and (self.end is None or self.number < self.end):
             self.frames.append(frame)
         self.number += 1

@@ -1,0 +1,1 @@
+"""misr as a filter of PyAV (first form, being built)."""
