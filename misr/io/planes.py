@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -93,6 +95,7 @@ COARSE = {
 }  # lose colours
 
 
+CORNER, CARRIERS = 16, 8  # pixels of a picture that a carrier of its side data is made of; sizes a thread keeps ready
 STILLS = {"mjpeg", "tiff", "bmp", "pgm", "pam", "targa", "jpeg2000", "webp"}
 
 
@@ -162,8 +165,8 @@ def siting_of(frame: av.VideoFrame, color: Color, codec: str) -> int:
     return TOPLEFT if color.matrix == 9 and color.transfer in (16, 18) and color.subsampling == (2, 2) else 0
 
 
-class Repacker:
-    """One shared software scaler, on one thread.
+class Repacker(threading.local):
+    """One software scaler for all frames of a thread, itself on one thread.
 
     PyAV 18 keeps a context per frame otherwise, which costs memory; and with threads of its own, swscale got 26 of
     8,400 repackings of packed formats wrong at the border of two slices (none of 8,400 on one thread).
@@ -171,11 +174,48 @@ class Repacker:
 
     def __init__(self) -> None:
         self._scaler = av.video.reformatter.VideoReformatter()
+        self._carriers: dict[tuple[Any, ...], av.filter.Graph] = {}
 
     def __call__(self, frame: av.VideoFrame, pix_fmt: str, size: tuple[int, int] | None = None) -> av.VideoFrame:
-        """The frame in another packing of the same samples, or (with size) a carrier of its side data of that size."""
+        """The frame in another packing of the same samples, or another size of it."""
         w, h = size or (frame.width, frame.height)
         return self._scaler.reformat(frame, w, h, pix_fmt, interpolation="POINT", threads=1)
+
+    def carrier(self, frame: av.VideoFrame, pix_fmt: str, size: tuple[int, int]) -> av.VideoFrame:
+        """A writable frame of that format and size with all that belongs to `frame` but its samples.
+
+        That is side data, metadata, flags and the shape of pixels, which PyAV shows to nobody: FFmpeg's filters carry
+        it, and change it where pixels change shape. A corner padded to the size takes a tenth of scaling the picture.
+        """
+        key = (frame.format.name, frame.width, frame.height, pix_fmt, *size)
+        if key not in self._carriers:
+            if len(self._carriers) >= CARRIERS:
+                self._carriers.clear()
+            self._carriers[key] = carrier_graph(frame, pix_fmt, size)
+        graph = self._carriers[key]
+        graph.push(frame)
+        out = graph.pull()
+        assert isinstance(out, av.VideoFrame)
+        out.make_writable()
+        return out
+
+
+def carrier_graph(frame: av.VideoFrame, pix_fmt: str, size: tuple[int, int]) -> av.filter.Graph:
+    """Filters that make carriers for frames like this one; see Repacker.carrier."""
+    (w, h), color, corner = size, color_of(pix_fmt), min(frame.width, frame.height, *size) >= CORNER
+    fx, fy = color.subsampling if color else (1, 1)
+    form = ("format", pix_fmt)
+    chain = [("scale", f"{w}:{h}:flags=neighbor"), form]
+    if corner and w * frame.height == h * frame.width and w % fx == h % fy == 0 and "f32" not in pix_fmt:
+        chain = [("crop", f"{CORNER}:{CORNER}:0:0"), form, ("pad", f"{w}:{h}"), form]  # pad keeps the shape of pixels
+    graph = av.filter.Graph()
+    graph.threads = 1
+    args = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000:pixel_aspect=1/1"
+    nodes = [graph.add("buffer", args), *(graph.add(*one) for one in chain), graph.add("buffersink")]
+    for a, b in pairwise(nodes):
+        a.link_to(b)
+    graph.configure()
+    return graph
 
 
 def to_frame(frame: av.VideoFrame, color: Color, time: Fraction, duration: Fraction, repack: Repacker) -> Frame:
@@ -206,15 +246,17 @@ def to_frame(frame: av.VideoFrame, color: Color, time: Fraction, duration: Fract
 def samples(plane: av.video.plane.VideoPlane, dtype: Any, w: int, h: int) -> Plane:
     """A view (h, w) of a plane's memory, line padding cut off."""
     line = plane.line_size // np.dtype(dtype).itemsize
-    return np.frombuffer(plane, dtype)[: line * h].reshape(h, line)[:, :w]
+    rows = np.frombuffer(plane, dtype)[: abs(line) * h].reshape(h, abs(line))[:, :w]
+    return rows if line > 0 else rows[::-1].copy()  # bottom line first (FFmpeg's vflip), which torch cannot view
 
 
 def from_frame(frame: Frame, pix_fmt: str, repack: Repacker) -> av.VideoFrame:
     """Our frame as a PyAV frame of pix_fmt, colour tags set; side data of the source frame rides along."""
     color, planar = frame.color, planar_name(frame.color)
+    if pix_fmt == planar.replace("yuv", "yuvj", 1):
+        planar = pix_fmt  # the same planes
     if frame.source is not None:
-        out = repack(frame.source, planar, (frame.width, frame.height))
-        out.make_writable()
+        out = repack.carrier(frame.source, planar, (frame.width, frame.height))
     else:
         out = av.VideoFrame(frame.width, frame.height, planar)
     planes = frame.planes
@@ -227,6 +269,9 @@ def from_frame(frame: Frame, pix_fmt: str, repack: Repacker) -> av.VideoFrame:
     if pix_fmt != planar:
         out.colorspace, out.color_range = color.matrix, color.range
         out = repack(out, pix_fmt)
+    if pix_fmt in ("p010le", "p012le", "p016le") and frame.width % 2:  # swscale forgets the last column of chroma
+        last = np.stack([p[:, -1] for p in frame.planes[1:3]], 1)
+        samples(out.planes[1], np.uint16, frame.width + 1, last.shape[0])[:, -2:] = last << (16 - color.depth)
     tag(out, color)
     return out
 

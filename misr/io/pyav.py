@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import av
 
+from misr.errors import InputError
 from misr.frame import Frame
 from misr.io.opening import rational
-from misr.io.planes import Repacker, from_frame, planar_name, read_color, to_frame
+from misr.io.planes import COARSE, Repacker, color_of, from_frame, planar_name, read_color, to_frame
 
 REPACK = Repacker()
 
@@ -25,13 +26,20 @@ def from_av(frame: av.VideoFrame) -> Frame:
 
 
 def to_av(frame: Frame, pix_fmt: str | None = None, *, time_base: Fraction | None = None) -> av.VideoFrame:
-    """A Frame as a PyAV frame of pix_fmt (planar as it is by default), with colour tags, and its source's side data.
+    """A Frame as a PyAV frame of its own, tagged with its colour, with its source's side data, metadata and pixel shape.
 
+    pix_fmt     a planar, semi-planar or packed format of the same samples; planar by default. InputError for another
     time_base   of the new frame's pts; by default the source's, else the finest that holds the time exactly
+
+    Side data that speaks of pixels (motion vectors, regions) goes where FFmpeg's scaler would drop it, too.
     """
-    out = from_frame(frame, pix_fmt or planar_name(frame.color), REPACK)
-    theirs = rational(frame.source.time_base) if isinstance(frame.source, av.VideoFrame) else Fraction(0)
-    base = time_base or theirs or Fraction(1, frame.time.denominator)
+    planar = planar_name(frame.color)
+    theirs = color_of(pix_fmt or planar)
+    if theirs is None or pix_fmt in COARSE or planar_name(theirs) != planar:
+        raise InputError(f"pixel format {pix_fmt} does not hold the samples of {planar}; convert the frame afterwards")
+    source = frame.source if isinstance(frame.source, av.VideoFrame) else None
+    out = from_frame(replace(frame, source=source), pix_fmt or planar, REPACK)
+    base = time_base or (rational(source.time_base) if source else 0) or Fraction(1, frame.time.denominator)
     out.time_base, out.pts = base, round(frame.time / base)
     out.duration = round(frame.duration / base)
     return out
