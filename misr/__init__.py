@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from misr.card import ModelCard
     from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError
     from misr.evaluation import Measure, Report, evaluate, evaluate_models
-    from misr.frame import Color, Frame
+    from misr.frame import Color, Frame, Retag
     from misr.fusion import Fusing, Fusion, fuse
     from misr.io.pyav import from_av, to_av
     from misr.io.reader import Reader as open
@@ -47,6 +47,7 @@ CONTENTS = {
     "to_av": ("misr.io.pyav", "to_av"),
     "Frame": ("misr.frame", "Frame"),
     "Color": ("misr.frame", "Color"),
+    "Retag": ("misr.frame", "Retag"),
     "ModelCard": ("misr.card", "ModelCard"),
     "Window": ("misr.window", "Window"),
     "Sliding": ("misr.window", "Sliding"),
@@ -74,6 +75,7 @@ __all__ = [
     "OutputError",
     "Report",
     "Result",
+    "Retag",
     "Session",
     "Settings",
     "Sliding",

@@ -5,7 +5,7 @@ Colour codes are those of ITU-T H.273: matrix 1 = BT.709, 5/6 = BT.601, 9 = BT.2
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -46,6 +46,25 @@ class Color:
     def planes(self) -> int:
         """How many planes a frame of this colour has."""
         return (1 if self.model == "gray" else 3) + self.alpha
+
+
+@dataclass(frozen=True, slots=True)
+class Retag:
+    """What is known of a clip's colour better than the clip does: codes as in Color; None leaves what it says.
+
+    For streams that lose their tags on the way (Y4M, NUT), and for clips that are tagged wrongly. Samples stay as they are.
+    """
+
+    matrix: int | None = None
+    range: int | None = None
+    primaries: int | None = None
+    transfer: int | None = None
+    siting: int | None = None
+
+    def __call__(self, color: Color) -> Color:
+        """The colour with what is known put over its tags."""
+        known = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+        return replace(color, **known) if known else color
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no one truth value; a frame is itself

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
@@ -36,9 +35,10 @@ from misr.io.pictures import (
     sequence_name,
     write_picture,
 )
+from misr.io.pipes import PipeOut
 from misr.io.reader import ClipInfo, Reader
 from misr.io.segments import Segment, decoding_times, read_segment, segment_packets, write_segment
-from misr.io.streams import StreamPlan
+from misr.io.streams import StreamPlan, track_number
 from misr.journal import Journal, journal_path
 from misr.upscaler import Upscaler
 
@@ -128,12 +128,12 @@ class Job:
 
     @property
     def resumable(self) -> bool:
-        """Files can be; pipes, animations and VP9 with alpha (whose packets carry a second picture) cannot."""
+        """Files can be; pipes, animations, Y4M (whose frames have no times) and VP9 with alpha (two pictures in one) cannot."""
         alpha = self.encoding.color.alpha and self.encoding.codec.startswith("libvpx")
         pointers = self.encoding.codec == "wrapped_avframe"  # its packets are addresses of frames
         return (
             "-" not in (self.source, self.target)
-            and self.fmt not in ("gif", "apng", "webp")
+            and self.fmt not in ("gif", "apng", "webp", "yuv4mpegpipe")
             and not alpha
             and not pointers
         )
@@ -146,7 +146,7 @@ def run(
     tell = progress or (lambda done, expected: None)
     if job.fmt == "image2":
         return render_pictures(job, reader, up, tell, say)
-    return render_segments(job, reader, up, tell, say) if job.resumable else render_through(job, reader, up, tell)
+    return render_segments(job, reader, up, tell, say) if job.resumable else render_through(job, reader, up, tell, say)
 
 
 def sharp(
@@ -262,41 +262,62 @@ def opened(job: Job) -> Any:
     return None if job.info.container == "image2" else open_input(job.source)
 
 
-def render_through(job: Job, reader: AnyReader, up: Upscaler, progress: Progress) -> int:
+def render_through(job: Job, reader: AnyReader, up: Upscaler, progress: Progress, say: Callable[[str], None]) -> int:
     """One pass from reader to output, for pipes and animations; a file appears under its name when it is whole."""
     part = None if job.target == "-" else Path(job.target).with_name(f".{Path(job.target).name}.part")
-    target: Any = Stdout() if part is None else str(part)
+    pipe = PipeOut(track_number(job.streams), job.encoding.sar) if part is None else None
     others = other_packets(job.source, job.streams, job.info.video_index) if job.source != "-" else None
     source = reader.container if job.source == "-" and isinstance(reader, Reader) else opened(job)
-    output = Output(target, job.fmt, job.encoding, job.info, job.streams, source, span=job.span, others=others)
-    count = 0
+    output = Output(
+        pipe or str(part), job.fmt, job.encoding, job.info, job.streams, source, span=job.span, others=others
+    )
     try:
-        arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         if others is None and isinstance(reader, Reader):
-            reader.on_packet = arrived.put
-        encoder = Encoder(job.encoding)
-        with closing(prefetch(reader.frames())) as decoded, closing(prefetch(sharp(up, decoded, job))) as ready:
-            for frame in ready:
-                while not arrived.empty():
-                    output.other(arrived.get())
-                for packet in encoder.push(frame, origin=job.span.origin):
-                    output.picture(packet)
-                count += 1
-                progress(count, job.expected)
-        while not arrived.empty():
-            output.other(arrived.get())
-        for packet in encoder.flush():
-            output.picture(packet)
+            reader.on_packet = output.other
+        count = passed(job, reader, up, output, progress, say)
         output.close()
+        if isinstance(reader, Reader) and reader.broken_off:
+            raise InputError(
+                f"standard input broke off in the middle of a frame; the {count} frames before it came out"
+            )
         if count == 0:
             raise InputError(f"{job.source}: no frame in the span that was asked for")
         if part is not None:
             os.replace(part, job.target)
     except BaseException:
+        if pipe:
+            pipe.give_up()
         output.abandon()
         if part is not None:
             part.unlink(missing_ok=True)
         raise
+    return count
+
+
+def passed(
+    job: Job, reader: AnyReader, up: Upscaler, output: Output, progress: Progress, say: Callable[[str], None]
+) -> int:
+    """Every frame through model and encoder into the output; how many. Decoder, net and encoder overlap."""
+    encoder, count, first, uneven = Encoder(job.encoding), 0, Fraction(0), False
+    with closing(prefetch(reader.frames())) as decoded, closing(prefetch(sharp(up, decoded, job))) as ready:
+        try:
+            for frame in ready:
+                for packet in encoder.push(frame, origin=job.span.origin):
+                    output.picture(packet)
+                first = frame.time if count == 0 else first
+                uneven |= abs((frame.time - first) * job.encoding.rate - count) > 1
+                count += 1
+                progress(count, job.expected)
+        except BaseException:
+            if isinstance(reader, Reader):
+                reader.stop()  # its thread may be waiting for a pipe that says nothing
+            raise
+    for packet in encoder.flush():
+        output.picture(packet)
+    if job.encoding.counted and uneven:
+        say(
+            f"note      {job.fmt} holds one frame rate, and the times of these frames are not even; matroska and nut hold them"
+        )
     return count
 
 
@@ -354,21 +375,6 @@ def journal_pictures(
         raise InputError(f"{job.source}: no frame in the span that was asked for")
     journal.finish(total)
     return total
-
-
-class Stdout:
-    """Standard output as a muxer's target: write() only; a closed pipe ends the run with one sentence."""
-
-    name = "standard output"
-
-    def write(self, data: bytes) -> int:
-        try:
-            return sys.stdout.buffer.write(data)
-        except BrokenPipeError:
-            raise OutputError("the program reading standard output closed it; nothing more was written") from None
-
-    def flush(self) -> None:
-        sys.stdout.buffer.flush()
 
 
 __all__ = ["AnyReader", "Job", "Progress", "prefetch", "run"]

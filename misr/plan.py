@@ -13,6 +13,7 @@ from typing import Any
 
 from misr import __version__
 from misr.errors import InputError, OutputError
+from misr.frame import Retag
 from misr.io.choice import encodes_odd, plan_encoding, squared
 from misr.io.encoder import Encoder, Encoding
 from misr.io.opening import open_input
@@ -26,6 +27,7 @@ from misr.io.pictures import (
     numbered,
     picture_suffix,
 )
+from misr.io.pipes import TELLS_SHAPE
 from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
 from misr.journal import journal_path, signature
@@ -76,6 +78,8 @@ class Settings:
 
     scale       SR size / source size; size = WxH, Wx-2, -2xH or 1080p wins over it
     start, end  seconds on the clip's clock; the output begins at zero when start is given
+    retag       what is known of the colours better than the clip's tags do; the output is tagged so
+    framerate   frames per second of pictures; of a clip, instead of the times it tells
     options     further encoder options; without: kinds of streams given up (audio, subtitle, data, attachment)
     """
 
@@ -94,6 +98,7 @@ class Settings:
     end: Fraction | None = None
     duration: Fraction | None = None
     framerate: Fraction | None = None
+    retag: Retag = field(default_factory=Retag)
     overwrite: bool = True
     device: str | None = None
     precision: Precision = "auto"
@@ -220,6 +225,8 @@ def is_sequence_target(target: str) -> bool:
 
 def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> AnyReader:
     """The reader for a source: clip, sequence, or one of the animations that only OpenCV reads."""
+    if is_picture(source) and wanted.retag != Retag():
+        raise InputError(f"{source}: --color-* are for clips; pictures say themselves how they are to be read")
     if source != "-" and is_sequence(source):
         return SequenceReader(source, start=span.start, end=span.end, rate=wanted.framerate or Fraction(25))
     try:
@@ -230,6 +237,8 @@ def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> 
             deinterlace=wanted.deinterlace,
             on_error=wanted.on_error,
             upright=upright,
+            retag=wanted.retag,
+            rate=wanted.framerate,
         )
     except InputError:
         if Path(source).suffix.lower() not in (".webp", ".tif", ".tiff", ".jpg", ".jpeg"):
@@ -335,7 +344,8 @@ def encode_plan(
         sar=sar,
     )
     if fmt != "image2":
-        encoding = squared(encoding, fmt, fixed=bool(wanted.size))
+        if target != "-" or fmt not in TELLS_SHAPE:
+            encoding = squared(encoding, fmt, fixed=bool(wanted.size))
         size = encoding.width, encoding.height
     if not encodes_odd(encoding.codec, encoding.color) and (size[0] % 2 or size[1] % 2):
         encoding = replace(
@@ -355,6 +365,8 @@ def encode_plan(
     source = reader.container if reader.path == "-" else open_input(reader.path)
     streams = plan_streams(source, reader.info.video_index, fmt, audio=wanted.audio, without=wanted.without)
     encoding = global_header(encoding, fmt)
+    if fmt == "yuv4mpegpipe":  # its header tells a rate, and its frames have no times
+        encoding = replace(encoding, time_base=1 / encoding.rate, counted=True)
     Output(io.BytesIO(), fmt, encoding, reader.info, streams, source, span=Span()).abandon()
     return encoding, streams
 
@@ -381,6 +393,8 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
         "end": str(job.span.end),
         "deinterlace": info.interlaced,
         "on_error": wanted.on_error,
+        "retag": str(wanted.retag),
+        "framerate": str(wanted.framerate),
     }
 
 

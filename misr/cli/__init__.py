@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, doctor, eval, fuse, models, train, upscale
+from misr.cli import bench, doctor, eval, filter, fuse, models, train, upscale
 
 app = typer.Typer(
     name="misr",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 for name, command in (
     ("upscale", upscale.upscale),
+    ("filter", filter.filter),
     ("fuse", fuse.fuse),
     ("models", models.models),
     ("doctor", doctor.doctor),
@@ -49,7 +50,8 @@ def root(
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
-    args, upscale.EXTRA[:] = split_extra(args)
+    args, extra = split_extra(args)
+    upscale.EXTRA[:] = filter.EXTRA[:] = extra
     if complaint := unknown_option(args):
         print(f"misr: {complaint}", file=sys.stderr)
         sys.exit(2)
@@ -58,14 +60,24 @@ def main(argv: list[str] | None = None) -> int:
         app(args=args, prog_name="misr")
     except SystemExit as e:
         if e.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt, without a word
-            print("misr: interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
+            print(f"misr: {interrupted(args)}", file=sys.stderr)
         raise
     except Exception as e:
+        if type(e).__name__ == "Interrupted":  # of misr.io.pipes, which is not loaded for `misr --help`
+            print(f"misr: {interrupted(args)}", file=sys.stderr)
+            sys.exit(INTERRUPTED)
         if debug or not isinstance(e, (misr.MisrError, OSError, MemoryError)):
             raise
         print(f"misr: {e}", file=sys.stderr)
         sys.exit(1)
     return 0
+
+
+def interrupted(args: list[str]) -> str:
+    """What Ctrl-C leaves behind."""
+    if args[:1] == ["filter"]:
+        return "interrupted; the stream ends here and is not whole"
+    return "interrupted; what was finished is kept, the same command goes on from there"
 
 
 def split_extra(args: list[str]) -> tuple[list[str], list[str]]:

@@ -66,8 +66,8 @@ def evaluate(
     reference itself has. Means are over clips, of the means over their frames. On LR of bd, models are on the grid of BasicVSR.
     PROBA-V: cPSNR in dB, and the score of the challenge, baseline / cPSNR, lower is better; misr fuse makes what is scored.
     """
+    from misr.cli.options import one_of
     from misr.cli.progress import Meter
-    from misr.cli.upscale import one_of
     from misr.evaluation import METRICS, Measure, evaluate_models, evaluate_probav
     from misr.evaluation import evaluate as compare
 

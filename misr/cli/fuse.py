@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from misr.cli.upscale import clock, one_of, say
+from misr.cli.options import clock, one_of, say
 from misr.errors import InputError
 
 if TYPE_CHECKING:

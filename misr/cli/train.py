@@ -94,7 +94,7 @@ def train(
     Several GPUs:   torchrun --nproc-per-node 4 -m -- misr train DATA... --net gru -s 4 -o models/mine --steps 50000
     Your own bursts: misr train scene1/ scene2/ --labels heldout --start burst-x2 -o mine --minutes 30
     """
-    from misr.cli.upscale import one_of, say
+    from misr.cli.options import one_of, say
     from misr.train.fit import Training, fit
 
     one_of("--labels", labels, "hr", "heldout", "both")
@@ -189,7 +189,7 @@ class Bar:
 
     def tell(self, line: dict[str, float]) -> None:
         """A line of the log was written."""
-        from misr.cli.upscale import say
+        from misr.cli.options import say
 
         self.shown = {"loss": f"{line['loss']:.5f}", "valid": f"{line['valid_db']:.2f} dB"}
         if self.bar is None or self.bar.disable:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from misr.cli import options as o
+from misr.cli.options import Flag, Text
 from misr.errors import InputError, MisrError
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from misr.io.reader import Deinterlace, OnError
     from misr.plan import Settings
     from misr.upscaler import Precision
 
 EXTRA: list[str] = []  # what stood after `--`, put there by main()
-
-Text = str | None
-Flag = bool
 
 
 def upscale(
@@ -31,14 +27,10 @@ def upscale(
             help="Clips, pictures, folders of pictures, %05d.png, or -. Several inputs: OUTPUT is a folder.",
         ),
     ],
-    model: Annotated[
-        Text, typer.Option("-m", "--model", help="Name or directory of a model; see `misr models`.")
-    ] = None,
-    scale: Annotated[float | None, typer.Option("-s", "--scale", help="SR size / source size: 2, 4, 1.5 ...")] = None,
-    strength: Annotated[
-        float, typer.Option("--strength", help="Share of the learned detail, 0 (plain bicubic) to 1.")
-    ] = 1.0,
-    size: Annotated[Text, typer.Option("--size", help="1080p, WxH, Wx-2 or -2xH instead of a scale.")] = None,
+    model: o.Model = None,
+    scale: o.Scale = None,
+    strength: o.Strength = 1.0,
+    size: o.Size = None,
     codec: Annotated[
         Text, typer.Option("-c:v", help="Video encoder: libx264, libx265, libsvtav1, prores_ks, ffv1 ...")
     ] = None,
@@ -46,56 +38,54 @@ def upscale(
     bit_rate: Annotated[Text, typer.Option("-b:v", help="Bit rate: 8M, 800k.")] = None,
     preset: Annotated[Text, typer.Option("-preset", help="The encoder's preset.")] = None,
     tune: Annotated[Text, typer.Option("-tune", help="The encoder's tune.")] = None,
-    pix_fmt: Annotated[
-        Text, typer.Option("-pix_fmt", help="Pixel format; the source's, or the closest, by default.")
-    ] = None,
+    pix_fmt: o.PixFmt = None,
     audio: Annotated[Text, typer.Option("-c:a", help="copy (default), or an audio encoder.")] = None,
     fmt: Annotated[Text, typer.Option("-f", help="Container, where the extension does not say it.")] = None,
     start: Annotated[Text, typer.Option("-ss", help="Begin here: seconds or [hh:]mm:ss.")] = None,
     end: Annotated[Text, typer.Option("-to", help="End here.")] = None,
     duration: Annotated[Text, typer.Option("-t", help="For this long.")] = None,
     framerate: Annotated[
-        Text, typer.Option("-framerate", help="Pictures per second of an image sequence (25).")
+        Text,
+        typer.Option("-framerate", help="Pictures per second of a sequence (25); of a clip, instead of its times."),
     ] = None,
-    yes: Annotated[Flag, typer.Option("-y", help="Overwrite the output.")] = False,
+    yes: o.Yes = False,
     no: Annotated[Flag, typer.Option("-n", help="Never overwrite; skip existing outputs of a batch.")] = False,
     no_audio: Annotated[Flag, typer.Option("-an", help="Leave audio out.")] = False,
     no_subtitles: Annotated[Flag, typer.Option("-sn", help="Leave subtitles out.")] = False,
     no_data: Annotated[Flag, typer.Option("-dn", help="Leave data streams out.")] = False,
-    device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
-    tile: Annotated[
-        int, typer.Option("--tile", help="Square tiles of this many source pixels; 0: whole pictures.")
-    ] = 0,
-    batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads for net and encoder; 0: all.")] = 0,
+    device: o.Device = None,
+    precision: o.PrecisionName = "auto",
+    tile: o.Tile = 0,
+    batch: o.Batch = 0,
+    threads: o.Threads = 0,
     deinterlace: Annotated[str, typer.Option("--deinterlace", help="auto, on, off.")] = "auto",
-    on_error: Annotated[
-        str, typer.Option("--on-error", help="When a frame does not decode: stop, or repeat the last.")
-    ] = "stop",
-    progress: Annotated[str, typer.Option("--progress", help="bar, json, none.")] = "bar",
+    on_error: o.OnErrorName = "stop",
+    matrix: o.Matrix = None,
+    span: o.Range = None,
+    primaries: o.Primaries = None,
+    transfer: o.Transfer = None,
+    siting: o.Siting = None,
+    progress: o.ProgressKind = "bar",
     dry_run: Annotated[Flag, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
-    debug: Annotated[Flag, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+    debug: o.Debug = False,
 ) -> None:
     """Upscale INPUT into OUTPUT; everything else in the clip stays as it was.
 
     Encoder options follow `--`:   misr upscale in.mkv out.mkv -s 2 -- -x264-params keyint=60
     """
-    one_of("--precision", precision, "auto", "fp32", "bf16", "fp16")
-    one_of("--deinterlace", deinterlace, "auto", "on", "off")
-    one_of("--on-error", on_error, "stop", "repeat")
-    one_of("--progress", progress, "bar", "json", "none")
+    o.one_of("--precision", precision, "auto", "fp32", "bf16", "fp16")
+    o.one_of("--deinterlace", deinterlace, "auto", "on", "off")
+    o.one_of("--on-error", on_error, "stop", "repeat")
+    o.one_of("--progress", progress, "bar", "json", "none")
     if yes and no:
         raise InputError("-y and -n contradict each other; give one of them")
-    for option, value in (("--tile", tile), ("--batch", batch), ("--threads", threads)):
-        if value < 0:
-            raise InputError(f"{option} {value}: a whole number from 0 is wanted; 0 lets misr decide")
+    o.whole(tile=tile, batch=batch, threads=threads)
     if len(paths) < 2:
         raise InputError("an input and an output are needed: misr upscale INPUT OUTPUT")
     from misr.plan import Settings
 
     options = {k: v for k, v in (("crf", crf), ("preset", preset), ("tune", tune)) if v is not None}
-    options |= extra_options(EXTRA)
+    options |= o.extra_options(EXTRA)
     without = frozenset(k for k, gone in (("audio", no_audio), ("subtitle", no_subtitles), ("data", no_data)) if gone)
     wanted = Settings(
         model=model,
@@ -109,10 +99,11 @@ def upscale(
         audio=audio,
         without=without,
         fmt=fmt,
-        start=clock("-ss", start),
-        end=clock("-to", end),
-        duration=clock("-t", duration),
-        framerate=ratio(framerate),
+        start=o.clock("-ss", start),
+        end=o.clock("-to", end),
+        duration=o.clock("-t", duration),
+        framerate=o.ratio(framerate),
+        retag=o.retag(matrix, span, primaries, transfer, siting),
         overwrite=yes,
         device=device,
         tile=tile,
@@ -122,7 +113,7 @@ def upscale(
         deinterlace=cast("Deinterlace", deinterlace),
         on_error=cast("OnError", on_error),
     )
-    use_threads(threads)
+    o.use_threads(threads)
     work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no)
 
 
@@ -137,7 +128,7 @@ def work_through(
     failed = []
     for source, out in pairs:
         if skip and out != "-" and Path(out).exists():
-            say(f"{out} exists, skipped")
+            o.say(f"{out} exists, skipped")
             if len(pairs) == 1:
                 raise typer.Exit(1)
             continue
@@ -147,7 +138,7 @@ def work_through(
             if len(pairs) == 1:
                 raise
             failed.append(f"{source}: {e}")
-            say(f"failed: {e}")
+            o.say(f"failed: {e}")
     if made and dry_run:
         Path(target).rmdir()
     if failed:
@@ -163,7 +154,7 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
 
     job, reader, up = plan(source, target, wanted)
     try:
-        say(
+        o.say(
             f"{source} -> {target}: x{job.encoding.width / job.info.width:g} with {up.card.name} on {up.device} ({up.precision})"
         )
         lines = describe(job, up)
@@ -172,12 +163,12 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
             return
         for line in lines:
             if line.startswith(("note", "fields", "chosen")) or "becomes" in line or "dropped" in line:
-                say(line)
+                o.say(line)
         with Meter(progress, job.expected) as meter:
-            frames = run(job, reader, up, progress=meter.update, say=say)
+            frames = run(job, reader, up, progress=meter.update, say=o.say)
         for note in outcome(job, reader, up):
-            say(f"note      {note}")
-        say(f"{frames} frames in, {frames} frames out: {target}")
+            o.say(f"note      {note}")
+        o.say(f"{frames} frames in, {frames} frames out: {target}")
     finally:
         reader.close()
 
@@ -198,24 +189,6 @@ def batch_of(sources: list[str], target: str) -> list[tuple[str, str]]:
     return [(c, str(folder / name)) for c, name in zip(clips, names, strict=True)]
 
 
-def say(line: str) -> None:
-    """A line for people."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def one_of(option: str, value: str, *choices: str) -> None:
-    """Refuse a value outside a closed set."""
-    if value not in choices:
-        raise typer.BadParameter(f"{option} is one of {', '.join(choices)}, not {value!r}")
-
-
-def extra_options(tokens: list[str]) -> dict[str, str]:
-    """`-name value` pairs after `--`."""
-    if len(tokens) % 2 or any(not t.startswith("-") for t in tokens[::2]):
-        raise InputError(f"after `--` come pairs such as -x264-params keyint=60, not {' '.join(tokens)!r}")
-    return {name.lstrip("-").removesuffix(":v"): value for name, value in zip(tokens[::2], tokens[1::2], strict=True)}
-
-
 def bits(text: str | None) -> int:
     """8M, 800k or a plain number, in bits per second."""
     if text is None:
@@ -228,39 +201,3 @@ def bits(text: str | None) -> int:
     if not 0 < rate < 1 << 40:
         raise InputError(f"-b:v {text}: not a bit rate; write 8M or 800k")
     return rate
-
-
-def clock(option: str, text: str | None) -> Fraction | None:
-    """Seconds, or [hh:]mm:ss[.fraction], exactly."""
-    from fractions import Fraction
-
-    if text is None:
-        return None
-    try:
-        parts = [Fraction(p) for p in text.split(":")]
-        if len(parts) > 3 or any(p < 0 for p in parts):
-            raise ValueError
-        return sum((p * 60**i for i, p in enumerate(reversed(parts))), Fraction(0))
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"{option} {text}: not a time; write seconds or hh:mm:ss") from None
-
-
-def ratio(text: str | None) -> Fraction | None:
-    """A frame rate: 24, 23.976 or 24000/1001."""
-    from fractions import Fraction
-
-    try:
-        value = Fraction(text) if text else None
-    except (ValueError, ZeroDivisionError):
-        value = Fraction(0)
-    if value is not None and value <= 0:
-        raise InputError(f"-framerate {text}: not a rate; write 24 or 24000/1001")
-    return value
-
-
-def use_threads(threads: int) -> None:
-    """The net's share of the CPU."""
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ import av
 
 from misr.errors import OutputError
 from misr.frame import CENTER, FULL, LIMITED, Color
-from misr.io.encoder import Encoding, check_options, find_encoder
+from misr.io.encoder import SITED, Encoding, check_options, find_encoder
 from misr.io.planes import best_format, color_of, planar_name
 from misr.io.reader import ClipInfo
 
@@ -223,7 +223,8 @@ def restated(source: Color, carrier: Color, codec: str) -> Color:
     if codec in ("libwebp", "libwebp_anim", "mpeg1video"):
         siting = CENTER
     else:  # where PyAV 18 cannot write the tag, an encoder's reader takes chroma for left-sited
-        siting = 0 if color.siting == CENTER and not hasattr(av.VideoFrame, "chroma_location") else color.siting
+        untold = not hasattr(av.VideoFrame, "chroma_location") and codec not in SITED
+        siting = 0 if color.siting == CENTER and untold else color.siting
     return replace(color, range=carrier.range or color.range, siting=siting)
 
 

@@ -14,6 +14,8 @@ from misr.frame import Color, Frame
 from misr.io.opening import reason
 from misr.io.planes import Repacker, from_frame, planar_name
 
+SITED = {"rawvideo", "ffv1"}  # what they are encoded into says where chroma sits, where the container can
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -31,6 +33,7 @@ class Encoding:
     bit_rate: int = 0
     threads: int = 0
     global_header: bool = False
+    counted: bool = False  # frames are stamped by their number, 1 / rate apart
     notes: tuple[str, ...] = ()
 
 
@@ -83,6 +86,8 @@ def configure(target: Any, it: Encoding) -> None:
         context.thread_count = it.threads
     if it.global_header:
         context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
+    if it.color.siting and it.codec in SITED:
+        options["chroma_sample_location"] = str(it.color.siting)  # PyAV 18 has no attribute for it
     context.options = options
 
 
@@ -124,7 +129,7 @@ class Encoder:
 
     def __init__(self, it: Encoding) -> None:
         os.environ.setdefault("SVT_LOG", "1")
-        self.it, self._repack = it, Repacker()
+        self.it, self._repack, self._count = it, Repacker(), 0
         self._palette = Palette() if it.pix_fmt == "pal8" else None
         self._context: Any = av.CodecContext.create(it.codec, "w")
         configure(self._context, it)
@@ -145,7 +150,9 @@ class Encoder:
         """Packets that became ready; the frame is stamped with its time minus origin."""
         f = from_frame(frame, planar_name(frame.color) if self._palette else self.it.pix_fmt, self._repack)
         f = self._palette(f) if self._palette else f
-        f.pts, f.time_base = round((frame.time - origin) / self.it.time_base), self.it.time_base
+        due = self._count if self.it.counted else round((frame.time - origin) / self.it.time_base)
+        f.pts, f.time_base = due, self.it.time_base
+        self._count += 1
         f.pict_type = 0
         if frame.duration:
             f.duration = round(frame.duration / self.it.time_base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import av
 
 from misr.errors import InputError
+from misr.io.pipes import PipeIn
 
 ATTACHED_PICTURE = 0x400  # FFmpeg's disposition bit of cover art
 CLIP_SUFFIXES = {
@@ -45,7 +45,7 @@ def rational(value: Any) -> Fraction:
 def open_input(path: str) -> av.container.InputContainer:
     """A container for reading: a file, or '-' for standard input; InputError in one sentence when it does not open."""
     if path == "-":
-        return open_pipe()
+        return open_pipe(PipeIn())
     if not Path(path).exists() and "%" not in path and "://" not in path:
         raise InputError(f"{path}: no such file")
     if Path(path).is_file() and Path(path).stat().st_size == 0:
@@ -56,28 +56,15 @@ def open_input(path: str) -> av.container.InputContainer:
         raise InputError(f"{path}: not a readable video or picture ({reason(e)})") from None
 
 
-def open_pipe() -> av.container.InputContainer:
-    """Standard input, its format recognised by the first bytes."""
-    stream = sys.stdin.buffer
-    head = stream.peek(16)[:16] if hasattr(stream, "peek") else b""
-    if not head:
+def open_pipe(pipe: PipeIn) -> av.container.InputContainer:
+    """Standard input, its format recognised by the first bytes; of what tells its rate, no frame is waited for to measure it."""
+    if not pipe.head:
         raise InputError("standard input is empty; pipe a matroska, nut or y4m stream into misr")
-    name = next((fmt for magic, fmt in PIPE_FORMATS.items() if head.startswith(magic)), None)
+    name = next((fmt for magic, fmt in PIPE_FORMATS.items() if pipe.head.startswith(magic)), None)
     try:
-        return av.open(_Forward(stream), format=name, buffer_size=1 << 20)
+        return av.open(pipe, format=name, buffer_size=1 << 20)
     except (av.error.FFmpegError, ValueError) as e:
         raise InputError(f"standard input: not a readable video ({reason(e)}); matroska, nut and y4m are") from None
-
-
-class _Forward:
-    """A pipe with read() only, so that nobody tries to seek it."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, n: int = -1) -> bytes:
-        data: bytes = self._stream.read(n)
-        return data
 
 
 def reason(e: BaseException) -> str:

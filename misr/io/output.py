@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ import av
 from misr.errors import MisrError, OutputError
 from misr.io.encoder import Encoding, configure
 from misr.io.opening import open_input, rational, reason
+from misr.io.pipes import PIPE_BYTES, PipeOut
 from misr.io.reader import ClipInfo
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, codec_name, kept_tags
 
@@ -38,6 +40,11 @@ STANDARD_TAGS = {
     "language",
     "timecode",
 }
+APART_S = 10  # as far as FFmpeg waits for a stream that is behind
+LIVE = {
+    "flush_packets": "1",
+    "max_interleave_delta": "1",
+}  # streams come in order; raw pictures must not pile up in a queue
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
@@ -79,9 +86,15 @@ class Output:
         self.span, self._encoding = span, encoding
         self._others = others if others is not None else iter(())
         self._held: deque[av.Packet] = deque()
+        self._written = Fraction(0)
+        self._lock = threading.Lock()  # a pipe's sound arrives in the decoder's thread
         self._copies: dict[int, _Copy] = {}
         try:
-            self._container = av.open(target, "w", format=fmt, options=muxer_options(fmt, source, encoding))
+            options = muxer_options(fmt, source, encoding)
+            if isinstance(target, PipeOut):
+                self._container = av.open(target, "w", format=fmt, options=options | LIVE, buffer_size=PIPE_BYTES)
+            else:
+                self._container = av.open(target, "w", format=fmt, options=options)
             self._build(fmt, info, list(plans), source)
             self._container.start_encoding()
         except MisrError:
@@ -143,13 +156,22 @@ class Output:
     def picture(self, packet: av.Packet) -> None:
         """Write a packet of the picture (times already from the output's zero), after everything that comes before it."""
         stamp = packet.dts if packet.dts is not None else packet.pts
-        self._advance(Fraction(stamp or 0) * rational(packet.time_base))
-        packet.stream = self._picture
-        self._mux(packet)
+        with self._lock:
+            self._written = Fraction(stamp or 0) * rational(packet.time_base)
+            self._advance(self._written)
+            packet.stream = self._picture
+            self._mux(packet)
 
     def other(self, packet: av.Packet) -> None:
-        """Offer a packet of another stream that was read along with the picture (a pipe)."""
-        self._held.append(packet)
+        """Offer a packet of another stream that was read along with the picture (a pipe), from any thread.
+
+        It waits for its place among the pictures, but not for one that is more than APART_S behind: the picture may be over.
+        """
+        with self._lock:
+            self._held.append(packet)
+            at = packet_time(packet)
+            if at is not None and at - self.span.origin > self._written + APART_S:
+                self._advance(at - self.span.origin - APART_S)
 
     def _advance(self, time: Fraction | None) -> None:
         """Write the other streams' packets up to a time; all of them with None."""

@@ -11,14 +11,19 @@ from typing import Any, Literal
 import av
 
 from misr.errors import DecodeError, InputError
-from misr.frame import Color, Frame
+from misr.frame import Color, Frame, Retag
 from misr.io.filters import field_order, filtered
-from misr.io.opening import main_video, open_input, rational, reason
+from misr.io.headers import siting_told
+from misr.io.opening import main_video, open_input, open_pipe, rational, reason
+from misr.io.pipes import HEAD_BYTES, PipeIn
 from misr.io.planes import Repacker, read_color, side_data, side_data_names, to_frame
 
 Deinterlace = Literal["auto", "on", "off"]
 OnError = Literal["stop", "repeat"]
 PROBE_FRAMES = 48  # looked at before the first frame is promised anything
+PROBE_LIVE = (
+    8  # of a pipe, where they keep a viewer waiting; one when nobody asks about fields and the stream tells its rate
+)
 SEEK_MARGIN_S = 4  # a resume starts decoding this long before the frame it wants
 HDR_KINDS = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 TURNS = {
@@ -60,6 +65,8 @@ class Reader:
     deinterlace    auto: by flags, then by looking (idet); interlaced frames go through bwdif, one frame out per frame in
     on_error       what a frame that does not decode becomes: an error, or the frame before it once more
     upright        turn pictures as their display matrix says, for outputs that cannot carry one
+    retag          what is known of its colour better than the clip does; InputError where that cannot be
+    rate           frames per second, instead of the times that the clip tells
     """
 
     def __init__(
@@ -71,9 +78,13 @@ class Reader:
         deinterlace: Deinterlace = "auto",
         on_error: OnError = "stop",
         upright: bool = False,
+        retag: Retag | None = None,
+        rate: Fraction | None = None,
     ) -> None:
         self.path = str(path)
         self.start, self.end, self.on_error = start, end, on_error
+        self._retag, self._rate = retag or Retag(), rate
+        self._pipe = PipeIn() if self.path == "-" else None
         self._repack = Repacker()
         self._held: list[tuple[av.Packet, list[av.VideoFrame]]] = []  # a pipe's beginning, read while probing
         self._open()
@@ -87,7 +98,7 @@ class Reader:
             self.info = turned(self.info)
 
     def _open(self) -> None:
-        self._container = open_input(self.path)
+        self._container = open_pipe(self._pipe) if self._pipe else open_input(self.path)
         self._stream = main_video(self._container, self.path)
         self._decoder = decoder_for(self._stream)
 
@@ -99,6 +110,16 @@ class Reader:
     def close(self) -> None:
         """Let go of the file."""
         self._container.close()
+
+    def stop(self) -> None:
+        """Let frames() end soon, in whatever thread it waits for a pipe."""
+        if self._pipe:
+            self._pipe.stop()
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether a pipe ended in the middle of a frame, once frames() has."""
+        return self._pipe is not None and self._pipe.broken
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
@@ -129,6 +150,8 @@ class Reader:
 
     def _sought(self, time: Fraction) -> Iterator[Frame] | None:
         """All frames from where a seek to SEEK_MARGIN_S before `time` lands; None when the container cannot seek."""
+        if self._rate:
+            return None  # frames are counted from the beginning
         self._container.close()
         self._open()
         try:
@@ -167,9 +190,11 @@ class Reader:
     def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[Frame]:
         """Frames with strictly increasing times; a frame without one follows its neighbour at the nominal rate."""
         tick, last = self.info.time_base, None
-        for f in decoded:
+        for n, f in enumerate(decoded):
             base = rational(f.time_base) or tick
-            if f.pts is not None:
+            if self._rate:
+                time = self.info.start + n / self._rate
+            elif f.pts is not None:
                 time = f.pts * base
             else:
                 time = last + 1 / self.info.rate if last is not None else self.info.start
@@ -177,11 +202,18 @@ class Reader:
                 time = last + tick
             last = time
             duration = Fraction(f.duration or 0) * base
-            color = read_color(f, self.info.codec)
+            color = self._color(f)
             frame = to_frame(f, color, time, duration, self._repack)
             yield (
                 replace(frame, source=None) if self._turn else frame
             )  # its side data (EXIF) would have it turned once more
+
+    def _color(self, frame: av.VideoFrame) -> Color:
+        """How a frame is to be read: its own tags, the header's word on siting where PyAV gives none, the user's over all."""
+        color = read_color(frame, self._stream.codec_context.name)
+        if self._siting and not color.siting and color.model == "yuv" and color.subsampling != (1, 1):
+            color = replace(color, siting=self._siting)
+        return self._retag(color)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         frames = self._raw()
@@ -260,16 +292,40 @@ class Reader:
                 frame.time_base = self._stream.time_base
         return frames
 
+    def _refuse_misread(self, packet: av.Packet) -> None:
+        """Raw pictures of another size than the format's own are another format: NUT has no name for float RGB, and gives 555."""
+        context = self._stream.codec_context
+        if (
+            packet.stream.index != self._stream.index
+            or context.name != "rawvideo"
+            or not packet.size
+            or not context.format
+        ):
+            return
+        due = context.width * context.height * context.format.padded_bits_per_pixel // 8
+        if packet.size > 1.5 * due:
+            raise InputError(
+                f"standard input: raw pictures of {packet.size} bytes called {context.format.name}, which would be {due}; "
+                "the container has no name for what they are, send them in matroska as gbrp16le or yuv444p16le"
+            )
+
     def _probe(self, deinterlace: Deinterlace) -> ClipInfo:
-        stream, frames = self._stream, self._first_frames()
+        stream, frames = self._stream, self._first_frames(deinterlace)
         if not frames:
             raise InputError(f"{self.path}: not one video frame decodes; nothing to upscale")
         first = frames[0]
         codec = stream.codec_context.name
+        self._siting = siting_told(self._header())
+        color = self._color(first)
+        if color.model != "yuv" and (self._retag.matrix is not None or self._retag.siting is not None):
+            raise InputError(
+                f"{self.path}: a matrix and a siting are of YUV, and these pictures are {first.format.name}; leave them out"
+            )
         if codec == "mjpeg" and len(first.planes) == 4:
             raise InputError(f"{self.path}: a CMYK JPEG, whose black FFmpeg takes for alpha; convert it to RGB first")
         tick = rational(stream.time_base) or Fraction(1, 90000)
-        rate = nominal_rate(stream, frames, tick)
+        rate = self._rate or nominal_rate(stream, frames, tick)
+        tick = 1 / rate if self._rate else tick
         duration = stream.duration * tick if stream.duration else None
         if duration is None and self._container.duration:
             duration = Fraction(self._container.duration, av.time_base)
@@ -285,7 +341,7 @@ class Reader:
             codec=codec,
             width=first.width,
             height=first.height,
-            color=read_color(first, codec),
+            color=color,
             pix_fmt=first.format.name,
             time_base=tick,
             rate=rate,
@@ -301,9 +357,20 @@ class Reader:
             bit_rate=stream.codec_context.bit_rate or 0,
         )
 
-    def _first_frames(self) -> list[av.VideoFrame]:
+    def _header(self) -> bytes:
+        """The first bytes of a container that is told by them where its chroma sits."""
+        if self._pipe:
+            return self._pipe.head
+        if not self._container.format.name.startswith(("matroska", "yuv4mpegpipe")) or not Path(self.path).is_file():
+            return b""
+        with open(self.path, "rb") as f:
+            return f.read(HEAD_BYTES)
+
+    def _first_frames(self, deinterlace: Deinterlace) -> list[av.VideoFrame]:
         """The beginning of the clip, decoded; a pipe's is kept, since it cannot be read again."""
         found: list[av.VideoFrame] = []
+        told = self._rate or self._stream.average_rate
+        wanted = PROBE_FRAMES if self.path != "-" else 1 if deinterlace == "off" and told else PROBE_LIVE
         try:
             for packet in self._container.demux():
                 frames: list[av.VideoFrame] = []
@@ -318,8 +385,9 @@ class Reader:
                             ) from None
                 if self.path == "-":
                     self._held.append((packet, frames))
+                    self._refuse_misread(packet)
                 found += frames
-                if len(found) >= (PROBE_FRAMES if self.path != "-" else 8):
+                if len(found) >= wanted:
                     break
         except av.error.FFmpegError:
             pass  # what decodes is judged by what was found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -158,6 +159,12 @@ def plan_streams(
     """
     able = capable(fmt)
     return [fate(s, picture, fmt, able, audio, without) for s in source.streams]
+
+
+def track_number(plans: Iterable[StreamPlan]) -> int:
+    """The picture's number among the output's streams, from 1."""
+    made = [p.action for p in plans if p.action in ("picture", "copy", "convert")]
+    return made.index("picture") + 1 if "picture" in made else 1
 
 
 def capable(fmt: str) -> frozenset[str]:
