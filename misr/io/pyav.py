@@ -31,7 +31,7 @@ def to_av(frame: Frame, pix_fmt: str | None = None, *, time_base: Fraction | Non
     pix_fmt     a planar, semi-planar or packed format of the same samples; planar by default. InputError for another
     time_base   of the new frame's pts; by default the source's, else the finest that holds the time exactly
 
-    Side data that speaks of pixels (motion vectors, regions) goes where FFmpeg's scaler would drop it, too.
+    Side data that FFmpeg knows to depend on the size, as pan and scan, is left out, as its own scaler leaves it out.
     """
     planar = planar_name(frame.color)
     theirs = color_of(pix_fmt or planar)

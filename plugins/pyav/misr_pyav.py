@@ -146,7 +146,6 @@ class Upscale:
             coarse = form.has_palette or any(c.bits < 8 for c in form.components)
             out = misr.to_av(frame, None if coarse else form.name)
             out.pts, base, out.duration = self._stamps.popleft()
-            if base:
-                out.time_base = base
+            out.time_base = base or 0
             out.pict_type = 0  # what a decoder found; encoders would take it for an order
             self._ready.append(out)
