@@ -256,10 +256,11 @@ def test_an_encoder_decides_on_its_own_pictures() -> None:
     assert {int(f.pict_type) for f in Upscale("bicubic").process(frames)} == {0}
 
 
-def test_the_callers_frame_is_left_as_it_was() -> None:
-    it = frame(0)
+@pytest.mark.parametrize("size", [(64, 48), (8, 6)])
+def test_the_callers_frame_is_left_as_it_was(size: tuple[int, int]) -> None:
+    it = frame(0, size=size)
     before = arrays(it)
-    (out,) = Upscale("bicubic", size=(64, 48)).process([it])
+    (out,) = Upscale("bicubic", size=size).process([it])
     for plane in out.planes:
         np.frombuffer(plane, np.uint8)[:] = 0
     assert same(arrays(it), before)
@@ -288,20 +289,20 @@ def test_bwdif_misr_scale(mode: str, times: int, pix_fmt: str) -> None:
     assert {(f.width, f.height, f.format.name) for f in out} == {(160, 120, pix_fmt)}
 
 
-def test_two_threads_do_not_disturb_each_other() -> None:
-    frames = [frame(n, "nv12") for n in range(8)]
-    alone = [arrays(f) for f in Upscale("bicubic").process(frames)]
-    found: dict[int, list[tuple[np.ndarray, ...]]] = {}
+def test_threads_do_not_disturb_each_other() -> None:
+    formats, wrong = ("nv12", "rgb24", "p010le", "uyvy422"), []
 
-    def work(n: int) -> None:
-        found[n] = [arrays(f) for f in Upscale("bicubic").process([frame(k, "nv12") for k in range(8)])]
+    def work(pix_fmt: str) -> None:
+        plain = frame(1, pix_fmt, size=(320, 240))
+        expected = arrays(plain)
+        wrong.extend(pix_fmt for _ in range(30) if not same(arrays(misr.to_av(misr.from_av(plain), pix_fmt)), expected))
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+    threads = [threading.Thread(target=work, args=(pix_fmt,)) for pix_fmt in formats]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert all(same(a, b) for n in range(3) for a, b in zip(found[n], alone, strict=True))
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
@@ -328,7 +329,7 @@ def test_a_format_of_other_samples_is_refused(pix_fmt: str) -> None:
 
 
 def test_a_carrier_has_what_belongs_to_its_frame_at_any_size() -> None:
-    for size in ((4, 2), (16, 16), (63, 47), (64, 48), (200, 10)):
+    for size in ((4, 2), (16, 16), (60, 45), (64, 48), (200, 10)):
         for pix_fmt in ("yuv420p", "rgb24", "gray", "p010le"):
             ours = misr.from_av(frame(3, pix_fmt, opaque="mine"))
             planes = tuple(

@@ -206,7 +206,7 @@ def carrier_graph(frame: av.VideoFrame, pix_fmt: str, size: tuple[int, int]) -> 
     fx, fy = color.subsampling if color else (1, 1)
     form = ("format", pix_fmt)
     chain = [("scale", f"{w}:{h}:flags=neighbor"), form]
-    if corner and w * frame.height == h * frame.width and w % fx == h % fy == 0 and "f32" not in pix_fmt:
+    if corner and w * frame.height == h * frame.width and w % fx == h % fy == 0:
         chain = [("crop", f"{CORNER}:{CORNER}:0:0"), form, ("pad", f"{w}:{h}"), form]  # pad keeps the shape of pixels
     graph = av.filter.Graph()
     graph.threads = 1
