@@ -36,8 +36,8 @@ def host(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setitem(sys.modules, "vapoursynth", fake_vapoursynth)
     vsmisr = import_module("vsmisr")
     yield SimpleNamespace(vs=sys.modules["vapoursynth"], vsmisr=vsmisr)
-    for name in ("vsmisr", "vsmisr.pixels", "vsmisr.runs"):
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.split(".")[0] == "vsmisr"]:
+        del sys.modules[name]
 
 
 def moving(color: misr.Color | None = None, count: int = COUNT, size: tuple[int, int] = SIZE) -> list[misr.Frame]:
@@ -72,10 +72,13 @@ def same(f: Any, frame: misr.Frame) -> bool:
 
 def counted(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """First frames of the runs that are rendered from now on."""
-    begun, render = [], host.vsmisr.render
-    monkeypatch.setattr(
-        host.vsmisr, "render", lambda up, views, wanted: begun.append(wanted.start) or render(up, views, wanted)
-    )
+    begun, render = [], host.vsmisr.graph.render
+
+    def noted(up: misr.Upscaler, views: Any, wanted: range) -> list[misr.Frame]:
+        begun.append(wanted.start)
+        return render(up, views, wanted)
+
+    monkeypatch.setattr(host.vsmisr.graph, "render", noted)
     return begun
 
 
