@@ -35,7 +35,7 @@ from misr.io.pictures import (
     sequence_name,
     write_picture,
 )
-from misr.io.pipes import PipeOut
+from misr.io.pipes import TELLS_SHAPE, PipeOut
 from misr.io.reader import ClipInfo, Reader
 from misr.io.segments import Segment, decoding_times, read_segment, segment_packets, write_segment
 from misr.io.streams import StreamPlan, track_number
@@ -128,12 +128,13 @@ class Job:
 
     @property
     def resumable(self) -> bool:
-        """Files can be; pipes, animations, Y4M (whose frames have no times) and VP9 with alpha (two pictures in one) cannot."""
+        """Files can be; pipes, animations, raw pictures (too large to keep twice) and VP9 with alpha (two in one) cannot."""
         alpha = self.encoding.color.alpha and self.encoding.codec.startswith("libvpx")
         pointers = self.encoding.codec == "wrapped_avframe"  # its packets are addresses of frames
         return (
             "-" not in (self.source, self.target)
-            and self.fmt not in ("gif", "apng", "webp", "yuv4mpegpipe")
+            and self.fmt not in ("gif", "apng", "webp")
+            and self.encoding.codec != "rawvideo"
             and not alpha
             and not pointers
         )
@@ -265,7 +266,8 @@ def opened(job: Job) -> Any:
 def render_through(job: Job, reader: AnyReader, up: Upscaler, progress: Progress, say: Callable[[str], None]) -> int:
     """One pass from reader to output, for pipes and animations; a file appears under its name when it is whole."""
     part = None if job.target == "-" else Path(job.target).with_name(f".{Path(job.target).name}.part")
-    pipe = PipeOut(track_number(job.streams), job.encoding.sar) if part is None else None
+    raw = job.encoding.codec == "rawvideo" and job.fmt in TELLS_SHAPE
+    pipe = PipeOut(track_number(job.streams), job.encoding.sar, part) if part is None or raw else None
     others = other_packets(job.source, job.streams, job.info.video_index) if job.source != "-" else None
     source = reader.container if job.source == "-" and isinstance(reader, Reader) else opened(job)
     output = Output(
@@ -276,6 +278,8 @@ def render_through(job: Job, reader: AnyReader, up: Upscaler, progress: Progress
             reader.on_packet = output.other
         count = passed(job, reader, up, output, progress, say)
         output.close()
+        if pipe:
+            pipe.finish()
         if isinstance(reader, Reader) and reader.broken_off:
             raise InputError(
                 f"standard input broke off in the middle of a frame; the {count} frames before it came out"
@@ -288,6 +292,8 @@ def render_through(job: Job, reader: AnyReader, up: Upscaler, progress: Progress
         if pipe:
             pipe.give_up()
         output.abandon()
+        if pipe:
+            pipe.finish()
         if part is not None:
             part.unlink(missing_ok=True)
         raise

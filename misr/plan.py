@@ -344,7 +344,7 @@ def encode_plan(
         sar=sar,
     )
     if fmt != "image2":
-        if target != "-" or fmt not in TELLS_SHAPE:
+        if fmt not in TELLS_SHAPE or (target != "-" and encoding.codec != "rawvideo"):  # else PipeOut tells it
             encoding = squared(encoding, fmt, fixed=bool(wanted.size))
         size = encoding.width, encoding.height
     if not encodes_odd(encoding.codec, encoding.color) and (size[0] % 2 or size[1] % 2):

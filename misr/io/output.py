@@ -402,6 +402,8 @@ def muxer_options(fmt: str, source: av.container.InputContainer | None, encoding
         options = {"movie_timescale": "90000", "movflags": "+".join(flags)}
         if encoding.time_base.numerator == 1 and encoding.time_base.denominator >= 1000:
             options["video_track_timescale"] = str(encoding.time_base.denominator)
+    elif fmt == "matroska" and encoding.codec == "rawvideo":
+        options = {"strict": "-1"}  # without it, the tags of more than 8 bits and of planar RGB are dropped
     elif fmt == "gif":
         options = {"loop": "0"}
     elif fmt == "apng":

@@ -9,6 +9,7 @@ import select
 import sys
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from misr.errors import OutputError
@@ -152,12 +153,14 @@ class PipeOut:
     """Standard output as a muxer's target: every write goes out at once; a closed pipe ends the run with one sentence.
 
     track, sar    the picture's stream, numbered from 1, and its pixel aspect, which PyAV does not tell the muxer
+    path          a file to write in the same way
     """
 
     name = "standard output"
 
-    def __init__(self, track: int = 1, sar: Fraction = Fraction(1)) -> None:
-        self._target: Any = sys.stdout.buffer
+    def __init__(self, track: int = 1, sar: Fraction = Fraction(1), path: Path | None = None) -> None:
+        self._target: Any = sys.stdout.buffer if path is None else open(path, "wb", buffering=0)  # noqa: SIM115 close()
+        self._path = path
         self._fd = descriptor(self._target)
         self._track, self._sar = track, sar
         self._header: bytes | None = b"" if sar != 1 else None
@@ -179,10 +182,12 @@ class PipeOut:
         """Nothing more is sent: what follows would make a broken stream look finished."""
         self._over = True
 
-    def flush(self) -> None:
-        """What was kept of a header goes out."""
+    def finish(self) -> None:
+        """What was kept of a header goes out; a file is whole."""
         if self._header:
             self._release(len(self._header))
+        if self._path:
+            self._target.close()
 
     def _release(self, end: int) -> None:
         whole, self._header = self._header or b"", None
@@ -200,7 +205,7 @@ class PipeOut:
             raise Interrupted from None
         except OSError as e:
             raise OutputError(
-                f"standard output cannot be written ({e.strerror}); free some space and run again"
+                f"{self._path or self.name} cannot be written ({e.strerror}); free some space and run again"
             ) from None
 
 

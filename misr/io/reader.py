@@ -302,8 +302,9 @@ class Reader:
             or not context.format
         ):
             return
-        due = context.width * context.height * context.format.padded_bits_per_pixel // 8
-        if packet.size > 1.5 * due:
+        w, h = -(-context.width // 4) * 4, -(-context.height // 4) * 4  # lines may be padded, chroma is rounded up
+        due = w * h * context.format.padded_bits_per_pixel // 8
+        if packet.size > 1.2 * due:
             raise InputError(
                 f"standard input: raw pictures of {packet.size} bytes called {context.format.name}, which would be {due}; "
                 "the container has no name for what they are, send them in matroska as gbrp16le or yuv444p16le"

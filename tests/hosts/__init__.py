@@ -18,6 +18,7 @@ import misr
 ROOT = Path(__file__).resolve().parent.parent.parent
 DRIVERS: tuple[str, ...] = (  # files of this folder
     "pyav",
+    "pipe",
     "vapoursynth",
 )
 
