@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -39,8 +40,8 @@ def frame(n: int = 0, pix_fmt: str = "yuv420p", size: tuple[int, int] = (64, 48)
     return out
 
 
-def decoded(codec: str, pix_fmt: str = "yuv420p", *, frames: int = 6, **options: str) -> list[av.VideoFrame]:
-    """Frames of an encoded clip, as a decoder gives them."""
+def encoded(codec: str, pix_fmt: str = "yuv420p", *, frames: int = 6, **options: str) -> io.BytesIO:
+    """A clip of 25 frames per second, in Matroska."""
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as out:
         stream = out.add_stream(codec, rate=25, options=options)
@@ -49,7 +50,12 @@ def decoded(codec: str, pix_fmt: str = "yuv420p", *, frames: int = 6, **options:
             out.mux(stream.encode(frame(n, pix_fmt)))
         out.mux(stream.encode(None))
     file.seek(0)
-    with av.open(file) as source:
+    return file
+
+
+def decoded(codec: str, pix_fmt: str = "yuv420p", *, frames: int = 6, **options: str) -> list[av.VideoFrame]:
+    """Frames of an encoded clip, as a decoder gives them."""
+    with av.open(encoded(codec, pix_fmt, frames=frames, **options)) as source:
         return list(source.decode(video=0))
 
 
@@ -113,6 +119,15 @@ def test_nothing_can_be_pulled_before_it_was_pushed_nor_after_the_end() -> None:
                 it.pull()
         with pytest.raises(av.error.EOFError):
             it.vpush(frame())
+
+
+def test_the_readme_example_upscales_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.mkv").write_bytes(encoded("libx264", frames=5).getvalue())
+    readme = (Path(__file__).parent.parent / "plugins" / "pyav" / "README.md").read_text()
+    exec(readme.split("```python\n")[1].split("```")[0], {})
+    with av.open("out.mkv") as out:
+        assert [(f.width, f.height, f.pts) for f in out.decode(video=0)] == [(128, 96, 40 * n) for n in range(5)]
 
 
 def test_an_end_without_frames_is_an_end() -> None:
