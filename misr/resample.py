@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -90,10 +91,8 @@ def phases(
     weight = phase_kernel_on(planes.device, planes.dtype, scale, kernel, shift, cell)
     reach = (weight.shape[-1] - cell) // 2
     x = F.pad(planes, (reach, reach, reach, reach), mode="replicate")
-    n, _, h, w = x.shape
-    x = x.contiguous().as_strided(
-        x.shape, (h * w, 1, w, 1)
-    )  # one channel, said to be last: the output comes so for free
+    x = rearrange(x.contiguous(), "n 1 h w -> n h w 1")
+    x = rearrange(x, "n h w c -> n c h w")  # one channel, now last in memory: the output's are so for free
     with torch.autocast(
         planes.device.type, enabled=False
     ):  # a base image keeps all its bits under a half-precision net

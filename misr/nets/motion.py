@@ -61,10 +61,8 @@ def warp_cells(there: Tensor, flow: Tensor, scale: int, mode: str = "bicubic") -
     with torch.autocast(flow.device.type, enabled=False):
         at = places(F.pad(flow, (1, 1, 1, 1), mode="replicate"), margin=1)
         at = phases(rearrange(at, "n d h w -> (n d) 1 h w"), scale, "bilinear")[..., 1:-1, 1:-1]
-        pairs = at.new_empty(n, h, w, scale * scale, 2)
-        for d, axis in enumerate(rearrange(at, "(n d) p h w -> d n h w p", d=2)):
-            pairs[..., d] = axis  # torch.stack takes three times as long
-        found = fetch(there.float(), rearrange(pairs, "n h w p d -> n h (w p) d"), mode)
+        pairs = rearrange(at, "(n d) p h w -> n h (w p) d", n=n)  # a view: across and down stay two planes
+        found = fetch(there.float(), pairs, mode)
     return rearrange(found, "n 1 h (w p) -> n p h w", p=scale * scale)
 
 
@@ -89,17 +87,22 @@ def halved(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
 
 
+def across3(x: Tensor) -> Tensor:
+    """Sums over each sample (..., h, w) and its neighbours to the left and right."""
+    x = F.pad(x, (1, 1, 0, 0))
+    return x[..., :-2] + x[..., 1:-1] + x[..., 2:]
+
+
+def down3(x: Tensor) -> Tensor:
+    """Sums over each sample (..., h, w) and its neighbours above and below."""
+    x = F.pad(x, (0, 0, 1, 1))
+    return x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+
+
 def around(x: Tensor) -> Tensor:
     """Means of 3x3 pixels, of fewer at the border."""
-    for axis, pad in ((-1, (1, 1, 0, 0)), (-2, (0, 0, 1, 1))):
-        n = x.shape[axis]
-        count = torch.full((n,), 3.0, device=x.device)
-        count[0] -= 1
-        count[-1] -= 1
-        p = F.pad(x, pad)
-        sums = p.narrow(axis, 0, n) + p.narrow(axis, 1, n) + p.narrow(axis, 2, n)
-        x = sums / (count if axis == -1 else count[:, None])
-    return x
+    h, w = x.shape[-2:]
+    return down3(across3(x) / across3(x.new_ones(1, w))) / down3(x.new_ones(h, 1))
 
 
 def blurred(x: Tensor, sigma: float, edges: str = "replicate") -> Tensor:
