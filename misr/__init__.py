@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from misr.io.pyav import from_av, to_av
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
+    from misr.report import Comparing, Comparison, compare
     from misr.upscaler import Session, Upscaler
     from misr.upscaler import Upscaler as load
     from misr.window import Sliding, Window
@@ -55,6 +56,9 @@ CONTENTS = {
     "evaluate_models": ("misr.evaluation", "evaluate_models"),
     "Measure": ("misr.evaluation", "Measure"),
     "Report": ("misr.evaluation", "Report"),
+    "compare": ("misr.report", "compare"),
+    "Comparing": ("misr.report", "Comparing"),
+    "Comparison": ("misr.report", "Comparison"),
     "MisrError": ("misr.errors", "MisrError"),
     "InputError": ("misr.errors", "InputError"),
     "DecodeError": ("misr.errors", "DecodeError"),
@@ -63,6 +67,8 @@ CONTENTS = {
 }
 __all__ = [
     "Color",
+    "Comparing",
+    "Comparison",
     "DecodeError",
     "Frame",
     "Fusing",
@@ -82,6 +88,7 @@ __all__ = [
     "Upscaler",
     "Window",
     "__version__",
+    "compare",
     "evaluate",
     "evaluate_models",
     "from_av",

@@ -244,9 +244,9 @@ def test_the_page_needs_nothing_but_itself(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("told*")) == ["told.html"]
     assert text.count("<svg") == text.count("</svg>") == 4
     assert all(f"view{n}.npy" in text for n in range(4))
-    assert "prefers-color-scheme" in text
+    assert "light-dark(" in text
     assert not any(
-        word in text.replace("http://www.w3.org/2000/svg", "") for word in ("http", "<script", "@import", "url(")
+        word in text.replace("http://www.w3.org/2000/svg", "") for word in ("http:", "https:", "<script", "@import", "url(")
     )
 
 

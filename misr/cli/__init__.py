@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, doctor, eval, filter, fuse, models, train, upscale
+from misr.cli import bench, compare, doctor, eval, filter, fuse, models, train, upscale
 
 app = typer.Typer(
     name="misr",
@@ -27,6 +27,7 @@ for name, command in (
     ("doctor", doctor.doctor),
     ("bench", bench.bench),
     ("eval", eval.evaluate),
+    ("compare", compare.compare),
     ("train", train.train),
 ):
     app.command(name)(command)

@@ -1,0 +1,6 @@
+"""Pages for people's own eyes: clips beside each other, in one file that needs no network."""
+
+from misr.report.comparison import Comparison, compare
+from misr.report.settings import Comparing
+
+__all__ = ["Comparing", "Comparison", "compare"]
