@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from misr.upscaler import Session, Upscaler
     from misr.upscaler import Upscaler as load
     from misr.window import Sliding, Window
+    from misr.zoo import models
 
 CONTENTS = {
     "upscale": ("misr.plan", "upscale"),
@@ -41,6 +42,7 @@ CONTENTS = {
     "Fusing": ("misr.fusion", "Fusing"),
     "Fusion": ("misr.fusion", "Fusion"),
     "load": ("misr.upscaler", "Upscaler"),
+    "models": ("misr.zoo", "models"),
     "Upscaler": ("misr.upscaler", "Upscaler"),
     "Session": ("misr.upscaler", "Session"),
     "open": ("misr.io.reader", "Reader"),
@@ -94,6 +96,7 @@ __all__ = [
     "from_av",
     "fuse",
     "load",
+    "models",
     "open",
     "to_av",
     "upscale",

@@ -31,6 +31,11 @@ def names() -> list[str]:
     return [*found, *KERNELS]
 
 
+def models() -> tuple[str, ...]:
+    """The names misr upscales clips with: shipped models, then the plain kernels. What fuses bursts is not among them."""
+    return tuple(name for name in names() if not fuses(card(name)))
+
+
 def find(name_or_path: str | Path) -> Path:
     """The directory of a shipped model, or of a model given by path (its directory or its card.json)."""
     path = Path(name_or_path)

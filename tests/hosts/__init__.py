@@ -20,6 +20,7 @@ DRIVERS: tuple[str, ...] = (  # files of this folder
     "pyav",
     "pipe",
     "vapoursynth",
+    "comfyui",
 )
 
 
