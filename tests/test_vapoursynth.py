@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 import misr
+from misr.zoo import find
 from tests import fake_vapoursynth
 from tests.hosts.vapoursynth import HOST, fed, planes
 
@@ -127,6 +131,16 @@ def test_a_float_clip_of_no_colour_has_chroma_zero_still(host: SimpleNamespace) 
     luma, cb, cr = planes(clip.get_frame(0))
     assert np.abs(luma - 1).max() < 1e-6
     assert cb.any() == cr.any() == False  # noqa: E712  both all zero
+
+
+def test_a_model_that_looks_ahead_is_given_the_frames_after_its_run(host: SimpleNamespace, tmp_path: Path) -> None:
+    copytree(find("video-x2"), tmp_path / "ahead")
+    card = json.loads((tmp_path / "ahead/card.json").read_text())
+    (tmp_path / "ahead/card.json").write_text(json.dumps({**card, "before": 2, "emit": 5, "after": 3}))
+    frames, model = moving(), str(tmp_path / "ahead")
+    clip = host.vsmisr.upscale(clip_of(host, frames), model, num_streams=2)
+    truth = list(misr.Upscaler(model, batch=1).stream(frames))
+    assert [n for n in reversed(range(COUNT)) if not same(clip.get_frame(n), truth[n])] == []
 
 
 def test_linear_access_renders_every_run_once(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,3 +325,5 @@ def test_runs_share_the_clip_out_and_see_all_a_model_looks_at(host: SimpleNamesp
         for run in every:
             assert {n + k for n in runs.wanted(run) for k in range(-before, after + 1)} <= set(runs.numbers(run))
         assert before + frames + runs.tail == max(runs.numbers(every[-1])) + before + 1
+    kept = [host.vsmisr.runs.Runs(99, length, 0, 0, streams).kept(32) for length, streams in ((1, 1), (16, 1), (16, 3))]
+    assert kept == [1, 3, 2]

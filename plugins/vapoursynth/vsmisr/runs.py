@@ -49,10 +49,11 @@ class Runs:
         return range(run * self.length, min((run + 1) * self.length, self.frames))
 
     def kept(self, threads: int) -> int:
-        """How many finished runs a stream should keep, so that requests from that many threads, in about the clip's order,
-        find theirs; each is `length` pictures.
+        """How many finished runs, each of `length` pictures, a stream keeps for the requests that come for the rest of them.
+
+        `threads` ask at the same time, in about the clip's order. A run of one picture is asked for once.
         """
-        return 1 - (-threads // (self.length * self.streams))
+        return 1 if self.length == 1 else 1 - (-threads // (self.length * self.streams))
 
 
 def render(up: misr.Upscaler, views: Sequence[View], wanted: range) -> list[misr.Frame]:
