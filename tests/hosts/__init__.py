@@ -17,9 +17,11 @@ import misr
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DRIVERS: tuple[str, ...] = (  # files of this folder
+    "ffmpeg",
     "pyav",
     "pipe",
     "vapoursynth",
+    "gstreamer",
     "comfyui",
 )
 
