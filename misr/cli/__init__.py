@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, compare, doctor, eval, filter, fuse, models, train, upscale
+from misr.cli import bench, compare, doctor, eval, filter, fuse, models, options, train, upscale
 
 app = typer.Typer(
     name="misr",
@@ -51,6 +51,7 @@ def root(
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    options.LINE[:] = args
     args, extra = split_extra(args)
     upscale.EXTRA[:] = filter.EXTRA[:] = extra
     if complaint := unknown_option(args):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,7 @@ from misr.cli.options import Text
 from misr.errors import InputError
 
 if TYPE_CHECKING:
+    from misr.plan import Settings
     from misr.report import Comparison
 
 
@@ -67,6 +69,39 @@ def tell(made: Comparison) -> None:
     for note in made.notes:
         o.say(f"note      {note}")
     o.say(f"{made.frames} frames, {made.size_bytes / 1e6:.1f} MB: {made.target}")
+
+
+def look_first(paths: list[str], wanted: Settings, text: str, progress: str) -> None:
+    """`misr upscale --preview`: the most detailed seconds of one clip, as a page; then how to go on."""
+    from misr.cli.progress import Meter
+    from misr.io.opening import clips_in
+    from misr.report import preview
+
+    seconds = o.clock("--preview", text.removesuffix("s"))
+    if not seconds:
+        raise InputError(f"--preview {text}: nothing to look at; write 5s, or seconds")
+    if len(paths) != 2 or clips_in(paths[0]):
+        raise InputError("--preview is of one clip: misr upscale INPUT OUTPUT --preview 5s")
+    line = shlex.join(["misr", *o.LINE])
+    with Meter(progress, 0) as meter:
+        made = preview(paths[0], paths[1], wanted, seconds, command=line, progress=meter.update, say=o.say)
+    tell(made.comparison)
+    took = f", in about {in_words(made.whole_s)}" if made.whole_s is not None else ""
+    o.say(f"the whole{took}: {shlex.join(['misr', *without_preview(o.LINE)])}")
+
+
+def without_preview(line: list[str]) -> list[str]:
+    """The words of a command line but --preview and its value."""
+    at = next((n for n, word in enumerate(line) if word.startswith("--preview")), len(line))
+    return line[:at] + line[at + (1 if "=" in "".join(line[at : at + 1]) else 2) :]
+
+
+def in_words(seconds: float) -> str:
+    """A length of time in the unit people would use."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
 
 
 def offset(text: str | None) -> Fraction | None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from misr.frame import Retag
 
+LINE: list[str] = []  # the words after `misr`, put there by main()
+
 Text = str | None
 Flag = bool
 Model = Annotated[Text, typer.Option("-m", "--model", help="Name or directory of a model; see `misr models`.")]

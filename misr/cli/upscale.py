@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from misr.cli import options as o
+from misr.cli.compare import look_first
 from misr.cli.options import Flag, Text
 from misr.errors import InputError, MisrError
 
@@ -67,6 +68,10 @@ def upscale(
     siting: o.Siting = None,
     progress: o.ProgressKind = "bar",
     dry_run: Annotated[Flag, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    preview: Annotated[
+        Text,
+        typer.Option("--preview", metavar="5s", help="Only the most detailed 5 seconds, in OUTPUT.preview.html; stop."),
+    ] = None,
     debug: o.Debug = False,
 ) -> None:
     """Upscale INPUT into OUTPUT; everything else in the clip stays as it was.
@@ -114,6 +119,9 @@ def upscale(
         on_error=cast("OnError", on_error),
     )
     o.use_threads(threads)
+    if preview is not None:
+        look_first(paths, wanted, preview, progress)
+        return
     work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
 
 from misr.errors import InputError, OutputError
+from misr.frame import Frame
 from misr.journal import write_whole
+from misr.pipeline import prefetch
 from misr.report.detail import busiest_span
 from misr.report.inputs import Input, Role, opened
 from misr.report.moments import Moments, find, frames_of
@@ -63,6 +65,7 @@ def compare(
         first = enter(str(before), "before")
         rate = how.framerate or first.info.rate
         others = [enter(path, "after", name, rate) for path, name in zip_longest(given, how.names, fillvalue="")]
+        others = [replace(it, told=path) for it, path in zip(others, [*how.paths, *[""] * len(others)], strict=False)]
         others += [] if truth is None else [enter(truth, "reference", "", rate)]
         first, *others = distinct([first, *others])
         notes, start = begin(first, how)
@@ -70,7 +73,7 @@ def compare(
         part = part_asked(how.crop, [i.size for i in seen.inputs]) if how.crop else None
         keep = keeping(seen.samples, len(seen.moments), how.limit_bytes, part)
         pictures, curves = kept(seen, keep, how.limit_bytes, progress or (lambda done, of: None))
-    notes += remarks(seen, keep, len(pictures), how.limit_bytes)
+    notes += remarks(seen, keep, len(pictures), how)
     told = facts(seen.first(len(pictures)), keep, curves, notes, again(str(before), given, str(out), truth, how))
     text = page(told, keep.kind, pictures)
     try:
@@ -109,9 +112,9 @@ def distinct(inputs: Sequence[Input]) -> list[Input]:
 def begin(first: Input, how: Comparing) -> tuple[list[str], Fraction | None]:
     """Where the page begins on BEFORE's clock, None for its beginning; and what is to be said of that."""
     if how.start != "auto":
-        return [], how.start
+        return [*how.notes], how.start
     span = busiest_span(first.reader, how.seconds)
-    return [span.told(how.seconds)], span.begin
+    return [*how.notes, span.told(how.seconds)], span.begin
 
 
 def kept(
@@ -124,16 +127,25 @@ def kept(
     if truth is not None:
         how = measure_for(inputs[truth].size)
         curves = {n: Curve(how, i.path) for n, i in enumerate(inputs) if n != truth}
-    streams = [frames_of(it, [m.times[n] for m in moments]) for n, it in enumerate(inputs)]
     pictures: list[list[bytes | None]] = []
     size = 0.0
-    for frames in zip(*streams, strict=True):
-        row = [None if f is None else keep.data(f) for f in frames]
-        size += BASE64 * sum(len(data) for data in row if data)
-        if size > limit and pictures:
-            break
-        pictures.append(row)
-        for n, curve in curves.items():
-            curve.push(frames[n], frames[truth or 0])
-        progress(len(pictures), len(moments))
+    with ExitStack() as threads:  # one for each input: most of the time goes into keeping without loss
+        streams = [
+            threads.enter_context(closing(prefetch(pictured(it, [m.times[n] for m in moments], keep), 2)))
+            for n, it in enumerate(inputs)
+        ]
+        for row in zip(*streams, strict=True):
+            size += BASE64 * sum(len(data) for _, data in row if data)
+            if size > limit and pictures:
+                break
+            pictures.append([data for _, data in row])
+            for n, curve in curves.items():
+                curve.push(row[n][0], row[truth or 0][0])
+            progress(len(pictures), len(moments))
     return pictures, curves
+
+
+def pictured(it: Input, times: Sequence[Fraction | None], keep: Keeping) -> Iterator[tuple[Frame | None, bytes | None]]:
+    """An input's frame at each of the times, and the file of it that the page carries."""
+    for frame in frames_of(it, times):
+        yield frame, None if frame is None else keep.data(frame)

@@ -27,6 +27,7 @@ class Input:
 
     info      of the pictures turned upright; rotation is the angle they were turned by, in degrees
     shift     seconds added to its times to come to BEFORE's clock
+    told      the path that is shown, where it is not its own
     """
 
     path: str
@@ -36,6 +37,7 @@ class Input:
     info: ClipInfo
     rotation: int = 0
     shift: Fraction = Fraction(0)
+    told: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -34,7 +34,8 @@ class Comparing:
     names        what AFTERS are called, in order; their file names by default
     framerate    pictures per second of sequences; BEFORE's by default, 25 where that is one
     limit_bytes  of the page: pictures are kept without loss, else as JPEG, else in part, else fewer of them
-    command      the line that makes the page again, where it is not `misr compare`
+    paths        where AFTERS are said to be, in order, where the files are only for a while
+    command      the line that makes the page again, where it is not `misr compare`; notes: what else readers are told, in sentences
     """
 
     start: Fraction | Literal["auto"] | None = None
@@ -45,7 +46,9 @@ class Comparing:
     names: tuple[str, ...] = ()
     framerate: Fraction | None = None
     limit_bytes: int = 50_000_000
+    paths: tuple[str, ...] = ()
     command: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, value in (("-t", self.duration), ("--frames", self.frames), ("-fs", self.limit_bytes)):

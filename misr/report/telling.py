@@ -26,6 +26,7 @@ from misr.report.inputs import TRANSFERS, Input
 from misr.report.moments import Moments
 from misr.report.pictures import Crop, Keeping
 from misr.report.scores import Curve
+from misr.report.settings import Comparing
 
 SCHEMA = 1
 SAME_SHAPE = 0.01  # aspect ratios closer than this differ by rounding
@@ -48,7 +49,7 @@ def facts(seen: Moments, keep: Keeping, curves: dict[int, Curve], notes: Sequenc
             {
                 "name": it.name,
                 "role": it.role,
-                "path": it.path,
+                "path": it.told or it.path,
                 "size": keep.crop.of(it.size)[2:] if keep.crop else it.size,
                 "facts": it.facts(),
                 "at": [None if (t := m.times[n]) is None else seconds(t - it.shift) for m in seen.moments],
@@ -73,7 +74,7 @@ def facts(seen: Moments, keep: Keeping, curves: dict[int, Curve], notes: Sequenc
     }
 
 
-def remarks(seen: Moments, keep: Keeping, full_after: int, limit_bytes: int) -> list[str]:
+def remarks(seen: Moments, keep: Keeping, full_after: int, how: Comparing) -> list[str]:
     """What a reader must know to believe what is seen, a sentence each."""
     before, many = seen.inputs[0], len(seen.moments)
     notes = [kept_how(keep)]
@@ -82,15 +83,21 @@ def remarks(seen: Moments, keep: Keeping, full_after: int, limit_bytes: int) -> 
         notes.append(f"A part of each picture is shown: {w}x{h}+{left}+{top} in pixels of {before.name}.")
     if full_after < many:
         notes.append(
-            f"The page is full ({limit_bytes / 1e6:.0f} MB) after {full_after} of {many} frames; -fs allows more."
+            f"The page is full ({how.limit_bytes / 1e6:.0f} MB) after {full_after} of {many} frames; -fs allows more."
         )
     for n, it in enumerate(seen.inputs):
         notes += about(it, before)
+        if it.shift and how.shift is None:
+            moved = f"{abs(float(it.shift)):.3f} s {'later' if it.shift > 0 else 'earlier'}"
+            notes.append(f"The frames of {it.name} are taken {moved} than it says, to meet those of {before.name}.")
         if missing := sum(m.times[n] is None for m in seen.moments):
             notes.append(f"{it.name} shows no frame at {missing} of the {many} times of {before.name}.")
         if seen.alone[n]:
             notes.append(f"{seen.alone[n]} frames of {it.name} lie between those of {before.name} and are left out.")
     if seen.inputs[-1].role == "reference":
+        notes.append(
+            "Flicker is by how much more than the reference's an input's still pixels change; below 0 it is calmer."
+        )
         notes += resized(seen.inputs[:-1], seen.inputs[-1])
     return notes
 
@@ -118,9 +125,6 @@ def about(it: Input, before: Input) -> list[str]:
         notes.append(f"{it.name} has {depth}; 8 bits of them are shown.")
     if color.alpha:
         notes.append(f"{it.name} has an alpha channel, which is not shown.")
-    if it.shift:
-        moved = f"{abs(float(it.shift)):.3f} s {'later' if it.shift > 0 else 'earlier'}"
-        notes.append(f"The frames of {it.name} are taken {moved} than it says, to meet those of {before.name}.")
     ours, theirs = (shape[0] / shape[1] for shape in (it.shape, before.shape))
     if abs(ours / theirs - 1) > SAME_SHAPE:
         notes.append(f"{it.name} is {ours:.3f} as wide as high, {before.name} {theirs:.3f}: it is shown stretched.")

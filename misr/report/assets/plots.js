@@ -40,8 +40,8 @@ function drawPlot(plot) {
   plot.width = Math.max(200, $("curves").clientWidth);
   plot.x = (k) => left + (count > 1 ? (k / (count - 1)) * (plot.width - left - right) : (plot.width - left - right) / 2);
   plot.y = (v) => top + ((up - v) / (up - low)) * (high - top - bottom);
-  const ticks = [0, 1, 2, 3].map((k) => low + spare / 2 + (k / 3) * (up - low - spare));
-  const grid = ticks.map((v) => `<path class="grid" d="M${left} ${plot.y(v).toFixed(1)}H${plot.width - right}"/><text x="${left - 5}" y="${(plot.y(v) + 4).toFixed(1)}" text-anchor="end">${v.toFixed(Math.min(metric.digits, 3))}</text>`);
+  const ticks = round(low, up);
+  const grid = ticks.map((v) => `<path class="grid" d="M${left} ${plot.y(v).toFixed(1)}H${plot.width - right}"/><text x="${left - 5}" y="${(plot.y(v) + 4).toFixed(1)}" text-anchor="end">${v.toFixed(digitsOf(ticks))}</text>`);
   const lines = rows.map(([row, n]) => `<path class="line" ${line(n)} d="${path(plot, row)}"/>`);
   const ends = [0, count - 1].map((k, n) => `<text x="${plot.x(k)}" y="${high - 4}" text-anchor="${n ? "end" : "start"}">${facts.times[k].toFixed(2)} s</text>`);
   svg.setAttribute("viewBox", `0 0 ${plot.width} ${high}`);
@@ -50,6 +50,15 @@ function drawPlot(plot) {
   svg.innerHTML = `${grid.join("")}${lines.join("")}${(count > 1 ? ends : []).join("")}<path class="now"/><path class="hover"/>`;
   mark(plot);
 }
+
+// Round values within a range: three to six of them, 1, 2 or 5 times a power of ten apart.
+function round(low, up) {
+  const power = 10 ** Math.floor(Math.log10((up - low) / 3));
+  const step = [5, 2, 1].map((f) => f * power).find((s) => (up - low) / s >= 3);
+  const first = Math.ceil(low / step), last = Math.floor(up / step);
+  return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
+}
+const digitsOf = (ticks) => Math.max(0, Math.ceil(-Math.log10(ticks[1] - ticks[0]) - 1e-9));
 
 // A path through the values; where there is none it breaks off, and a value alone is a dash.
 function path(plot, row) {
