@@ -1,0 +1,107 @@
+"""Which streams of an input travel through the pipe, how, and which cannot."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+
+CARRIED = {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle"}
+AS_SRT = {"mov_text", "text"}  # text that Matroska has no name for
+HOLDS_MOV_TEXT = {".mp4", ".m4v", ".mov", ".3gp"}
+PRIMING_S = Fraction(1, 10)
+HOLDS_ALL = {".mkv", ".mka"}  # attachments and subtitles of every kind
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What the pipe carries: options for the ffmpeg that reads, what stays behind, its frame rate."""
+
+    options: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    rate: Fraction | None = None
+
+    @property
+    def head_start_s(self) -> Fraction:
+        """How much later everything is in the pipe: Matroska has no time before zero, where primed sound begins; whole frames."""
+        return ceil(PRIMING_S * self.rate) / self.rate if self.rate else PRIMING_S
+
+
+def carried(source: str, before: list[str]) -> Carried:
+    """The streams of the one input `source`, opened with the options `before`; of what cannot be looked at, all usual ones.
+
+    The first real picture travels raw, sound and attachments as they are, subtitles as they are or as SubRip. Data streams,
+    cover art and closed captions do not travel.
+    """
+    found = probe(source, before)
+    if found is None:
+        return Carried(("-map", "0:V:0", "-map", "0:a?", "-map", "0:s?", "-map", "0:t?"))
+    options: list[str] = []
+    notes, kinds, rate = [], dict.fromkeys(("video", "subtitle"), 0), None
+    for stream in found:
+        kind, codec, index = stream.get("codec_type"), stream.get("codec_name", "unknown"), stream["index"]
+        what = f"stream {index} ({codec}) is left out"
+        if kind == "video" and stream.get("disposition", {}).get("attached_pic"):
+            notes.append(f"{what}: cover art does not travel; add it with -attach, or as an input of its own")
+            continue
+        if kind == "video" and kinds["video"]:
+            notes.append(f"{what}: one picture is upscaled, the first; -map another before `--`")
+            continue
+        if kind == "subtitle" and codec not in CARRIED | AS_SRT:
+            notes.append(f"{what}: Matroska holds no such subtitles")
+            continue
+        if kind not in ("video", "audio", "subtitle", "attachment"):
+            notes.append(f"{what}: data does not travel")
+            continue
+        options += ["-map", f"0:{index}"]
+        if kind == "video":
+            rate = frame_rate(str(stream.get("r_frame_rate")))
+        if kind == "subtitle":
+            options += [f"-c:s:{kinds['subtitle']}", "srt"] if codec in AS_SRT else []
+        if kind in kinds:
+            kinds[kind] += 1
+    return Carried(tuple(options), tuple(notes), rate)
+
+
+def frame_rate(told: str) -> Fraction | None:
+    """Frames per second as ffprobe says them; None where that is no rate."""
+    try:
+        rate = Fraction(told)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return rate if 0 < rate < 999 else None
+
+
+def probe(source: str, before: list[str]) -> list[dict[str, object]] | None:
+    """What ffprobe says of each stream of a file; None for what is no file, or where there is no ffprobe."""
+    if not Path(source).is_file() or not shutil.which("ffprobe"):
+        return None
+    named = before[before.index("-f") : before.index("-f") + 2] if "-f" in before else []
+    words = ["ffprobe", "-v", "error", *named, "-show_streams", "-of", "json", "-i", source]
+    done = subprocess.run(words, capture_output=True, text=True)
+    return json.loads(done.stdout)["streams"] if done.returncode == 0 else None  # else ffmpeg will say what is wrong
+
+
+def written(target: str, asked: list[str], rate: Fraction | None) -> list[str]:
+    """What the ffmpeg that writes is told before the user's own options, which may say otherwise: keep what the container holds."""
+    suffix = Path(target).suffix.lower()
+    maps = ["-map", "0"] if suffix in HOLDS_ALL else ["-map", "0:v", "-map", "0:a?", "-map", "0:s?"]
+    own = any(word in ("-map", "-filter_complex", "-lavfi") for word in asked)
+    text = "mov_text" if suffix in HOLDS_MOV_TEXT else "webvtt" if suffix == ".webm" else "copy"
+    return [*([] if own else maps), "-c:a", "copy", "-c:s", text, *timing(asked, rate)]
+
+
+def timing(asked: list[str], rate: Fraction | None) -> list[str]:
+    """Every frame at its own time, unless the user decides on times.
+
+    The pipe counts in milliseconds. Ticks of just over one, that divide the time between two frames, bring even frames back to
+    where they were exactly, and move others by less than two ticks.
+    """
+    if any(word.split(":")[0] in ("-r", "-vsync", "-fps_mode", "-enc_time_base") for word in asked):
+        return []
+    ticks = rate * max(1, floor(999 / rate)) if rate else Fraction(1000)
+    return ["-fps_mode", "passthrough", "-enc_time_base", f"{ticks.denominator}:{ticks.numerator}"]
