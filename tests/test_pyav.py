@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def test_process_is_push_and_pull() -> None:
     frames = [frame(n) for n in range(3)]
     ours = [arrays(f) for f in Upscale("fast-x2").process(frames)]
     assert all(same(a, arrays(b)) for a, b in zip(ours, through(Upscale("fast-x2"), frames), strict=True))
+    assert list(Upscale("video-x2").process([])) == []
 
 
 def test_nothing_can_be_pulled_before_it_was_pushed_nor_after_the_end() -> None:
@@ -128,10 +130,6 @@ def test_the_readme_example_upscales_a_clip(tmp_path: Path, monkeypatch: pytest.
     exec(readme.split("```python\n")[1].split("```")[0], {})
     with av.open("out.mkv") as out:
         assert [(f.width, f.height, f.pts) for f in out.decode(video=0)] == [(128, 96, 40 * n) for n in range(5)]
-
-
-def test_an_end_without_frames_is_an_end() -> None:
-    assert list(Upscale("video-x2").process([])) == []
 
 
 def test_a_frame_comes_out_latency_frames_later() -> None:
@@ -202,6 +200,7 @@ def test_times_are_those_of_each_frame_whatever_they_are() -> None:
         (None, Fraction(1, 25), 0),
         (7, Fraction(1001, 30000), 3),
         (-4, Fraction(1, 7), 0),
+        (None, Fraction(0), 0),
     ]
     frames = [frame(n, pts=pts, time_base=base, duration=length) for n, (pts, base, length) in enumerate(times)]
     up = Upscale("video-x2")
@@ -210,13 +209,7 @@ def test_times_are_those_of_each_frame_whatever_they_are() -> None:
         it.pts, it.time_base = 99, Fraction(1, 9)  # the caller's again, as with a graph
     up.push(None)
     out = [up.pull() for _ in frames]
-    assert [(f.pts, f.time_base, f.duration) for f in out] == times
-
-
-def test_a_frame_without_a_time_base_gets_none() -> None:
-    (out,) = Upscale("bicubic").process([av.VideoFrame(32, 32, "gray")])
-    assert out.pts is None
-    assert not out.time_base
+    assert [(f.pts, f.time_base or 0, f.duration) for f in out] == times
 
 
 @pytest.mark.parametrize("pix_fmt", PACKED)
@@ -236,8 +229,11 @@ def test_formats_too_coarse_for_a_sharp_picture_become_planar(pix_fmt: str, plai
 @pytest.mark.parametrize("tags", [(1, 1, 1, 1), (9, 1, 9, 16), (5, 2, 6, 6), (2, 0, 2, 2)])
 def test_tags_are_kept_where_they_change_in_mid_stream_too(tags: tuple[int, ...]) -> None:
     named = dict(zip(TAGS, tags, strict=True))
+    if hasattr(av.VideoFrame, "chroma_location"):  # PyAV 19
+        named["chroma_location"] = tags[1]
     out = list(Upscale("video-x2").process([frame(0, **dict.fromkeys(TAGS, 1)), frame(1, **named), frame(2, **named)]))
     assert [tuple(getattr(f, t) for t in TAGS) for f in out] == [(1, 1, 1, 1), tags, tags]
+    assert [getattr(f, "chroma_location", 0) for f in out] == [0, *[named.get("chroma_location", 0)] * 2]
 
 
 @pytest.mark.parametrize(
@@ -249,9 +245,6 @@ def test_the_display_aspect_stays(pix_fmt: str, size: tuple[int, int] | None, sh
     graph = graph_of(plain, ("setsar", "4/3"))
     (out,) = Upscale("bicubic", size=size).process(through(graph, [plain]))
     assert sar_of(out) == shape
-    after = graph_of(out, ("scale", "iw*sar:ih"))  # and a graph reads it as well
-    after.push(out)
-    assert sar_of(after.pull()) == shape
 
 
 def test_side_data_metadata_and_what_callers_attached_stay() -> None:
@@ -295,12 +288,14 @@ def test_frames_stored_bottom_line_first_stand_the_right_way_up() -> None:
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize(("mode", "times"), [("send_frame", 1), ("send_field", 2)])
 def test_bwdif_misr_scale(mode: str, times: int, pix_fmt: str) -> None:
-    woven = [frame(n, pix_fmt, pts=40 * n, time_base=Fraction(1, 1000), duration=40) for n in range(6)]
+    wild = [0, 40, 60, 150, 183, 190]
+    woven = [frame(n, pix_fmt, pts=ms, time_base=Fraction(1, 1000)) for n, ms in enumerate(wild)]
     sharp = list(through(graph_of(woven[0], ("bwdif", f"mode={mode}:deint=all")), woven))
     mid = list(through(Upscale("video-x2"), sharp))
     out = list(through(graph_of(mid[0], ("scale", "160:-2")), mid))
     assert len(out) == len(sharp) == 6 * times
-    assert [f.pts * f.time_base for f in out] == [n * Fraction(40 // times, 1000) for n in range(len(out))]
+    assert [f.pts * f.time_base for f in out] == [f.pts * f.time_base for f in sharp]
+    assert [f.pts * f.time_base * 1000 for f in out[::times]] == wild
     assert {(f.width, f.height, f.format.name) for f in out} == {(160, 120, pix_fmt)}
 
 
@@ -343,14 +338,12 @@ def test_a_format_of_other_samples_is_refused(pix_fmt: str) -> None:
         misr.to_av(misr.from_av(frame()), pix_fmt)
 
 
-def test_a_carrier_has_what_belongs_to_its_frame_at_any_size() -> None:
-    for size in ((4, 2), (16, 16), (60, 45), (64, 48), (200, 10)):
-        for pix_fmt in ("yuv420p", "rgb24", "gray", "p010le"):
-            ours = misr.from_av(frame(3, pix_fmt, opaque="mine"))
-            planes = tuple(
-                np.zeros_like(p, shape=(-(-size[1] * p.shape[0] // 48), -(-size[0] * p.shape[1] // 64)))
-                for p in ours.planes
-            )
-            out = misr.to_av(misr.Frame(planes, ours.color, ours.time, ours.duration, ours.source))
-            assert (out.width, out.height, out.opaque) == (*size, "mine")
-            assert out.format.name == planar_name(ours.color)
+@pytest.mark.parametrize("size", [(4, 2), (16, 16), (60, 45), (64, 48), (200, 10)])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "rgb24", "gray", "p010le"])
+def test_a_carrier_has_what_belongs_to_its_frame_at_any_size(pix_fmt: str, size: tuple[int, int]) -> None:
+    ours = misr.from_av(frame(3, pix_fmt, opaque=[size]))
+    shapes = [(-(-size[1] * p.shape[0] // 48), -(-size[0] * p.shape[1] // 64)) for p in ours.planes]
+    planes = tuple(np.zeros(shape, p.dtype) for shape, p in zip(shapes, ours.planes, strict=True))
+    out = misr.to_av(replace(ours, planes=planes))
+    assert (out.width, out.height, out.pts, out.opaque) == (*size, 3, [size])
+    assert out.format.name == planar_name(ours.color)

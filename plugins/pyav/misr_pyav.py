@@ -99,7 +99,7 @@ class Upscale:
             raise av.error.ArgumentError(errno.EINVAL, f"frame {self._pushed}: {e}") from None
 
     def pull(self) -> av.VideoFrame:
-        """The next sharp frame; av.error.BlockingIOError when it wants more frames, EOFError when there are no more."""
+        """The next sharp frame; av.error.BlockingIOError while it wants more frames, EOFError when there are no more."""
         if self._ready:
             return self._ready.popleft()
         if self._ended:
@@ -147,5 +147,7 @@ class Upscale:
             out = misr.to_av(frame, None if coarse else form.name)
             out.pts, base, out.duration = self._stamps.popleft()
             out.time_base = base or 0
+            if hasattr(out, "chroma_location"):  # PyAV 19; where chroma sits is the same, said or not
+                out.chroma_location = frame.source.chroma_location
             out.pict_type = 0  # what a decoder found; encoders would take it for an order
             self._ready.append(out)
