@@ -117,8 +117,9 @@ def test_nothing_can_be_pulled_before_it_was_pushed_nor_after_the_end() -> None:
         assert isinstance(it.vpull(), av.VideoFrame)
         for _ in range(2):
             it.push(None)
-            with pytest.raises(av.error.EOFError):
+            with pytest.raises(av.error.EOFError) as ended:
                 it.pull()
+        assert ended.value.errno == 541478725  # AVERROR_EOF
         with pytest.raises(av.error.EOFError):
             it.vpush(frame())
 

@@ -19,6 +19,8 @@ import av
 
 import misr
 
+END = av.error.tag_to_code(b"EOF ")  # FFmpeg's number for it
+
 
 class Upscale:
     """A filter of one video stream: n frames in, n frames out, in order, each with its own time, tags and side data.
@@ -92,7 +94,7 @@ class Upscale:
         if not isinstance(frame, av.VideoFrame):
             raise ValueError(f"misr takes VideoFrame or None; got {type(frame)}")
         if self._ended:
-            raise av.error.EOFError(errno.EPIPE, "the stream ended with push(None); begin a new Upscale for another")
+            raise av.error.EOFError(END, "the stream ended with push(None); begin a new Upscale for another")
         try:
             self._take(frame, misr.from_av(frame))
         except misr.MisrError as e:
@@ -103,7 +105,7 @@ class Upscale:
         if self._ready:
             return self._ready.popleft()
         if self._ended:
-            raise av.error.EOFError(errno.EPIPE, "all frames of the stream have been pulled")
+            raise av.error.EOFError(END, "all frames of the stream have been pulled")
         raise av.error.BlockingIOError(errno.EAGAIN, "no frame is ready; push the next one, or None at the end")
 
     vpush, vpull = push, pull  # as a graph calls them
@@ -129,8 +131,8 @@ class Upscale:
             self._drain()
             self._session = self._upscaler.session(size=self._size, first=self._pushed)
         assert self._session is not None
-        self._stamps.append((frame.pts, frame.time_base, frame.duration))
         done = self._session.push(ours)
+        self._stamps.append((frame.pts, frame.time_base, frame.duration))
         self._like, self._color = like, ours.color
         self._pushed += 1
         self._give(done)
