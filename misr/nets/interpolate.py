@@ -14,10 +14,10 @@ class Interpolate(nn.Module):
         super().__init__()
         self.scale, self.kernel = scale, kernel
         self.halo = int(RADIUS[kernel] / min(scale, 1) + 0.5) + 1
-        self.cell = 1 if kernel != "nearest" and scale == int(scale) and scale > 1 else 0
+        self.cell = 1 if scale == int(scale) and scale > 1 else 0
 
     def phases(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
-        """Phases (b, n, c*s*s, h, w) of the enlarged centres; whole scales and smooth kernels only."""
+        """Phases (b, n, c*s*s, h, w) of the enlarged centres; whole scales only."""
         b, t, c, h, w = views.shape
         x = rearrange(views[:, centres.start : centres.stop], "b n c h w -> (b n c) 1 h w")
         x = phases(x, int(self.scale), self.kernel)
