@@ -253,6 +253,19 @@ def test_alpha_of_another_size_is_refused(host: SimpleNamespace) -> None:
         clip.get_frame(0)
 
 
+def test_every_stream_runs_as_asked(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, upscaler = [], misr.Upscaler
+
+    def noted(model: Any, **options: Any) -> misr.Upscaler:
+        asked.append([options[name] for name in ("device", "batch", "tile", "precision", "strength")])
+        return upscaler(model, **options)
+
+    monkeypatch.setattr(misr, "Upscaler", noted)
+    said = {"device_index": -1, "batch_size": 3, "tile": 32, "precision": "fp32", "strength": 0.5}
+    host.vsmisr.upscale(clip_of(host, moving(count=1)), num_streams=2, **said)
+    assert asked == [["cpu", 3, 32, "fp32", 0.5]] * 2
+
+
 @pytest.mark.parametrize("count", [1, 15, 16, 17])
 def test_clips_of_any_length_have_as_many_frames_as_before(host: SimpleNamespace, count: int) -> None:
     frames = moving(count=count)

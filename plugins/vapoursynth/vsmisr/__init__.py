@@ -11,6 +11,7 @@ frame do not depend on who asked for which frame before. No callback ever asks f
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import vapoursynth as vs
@@ -51,25 +52,21 @@ def upscale(
     """
     with spoken():
         clip = constant(clip)
-        if min(num_streams, batch_size) < 1 or tile < 0 or precision not in PRECISIONS:
-            raise misr.InputError(
-                f"num_streams {num_streams} and batch_size {batch_size} begin at 1, tile {tile} at 0, and precision "
-                f"{precision!r} is one of {', '.join(PRECISIONS)}; give values from there"
-            )
+        least = {"num_streams": (num_streams, 1), "batch_size": (batch_size, 1), "tile": (tile, 0)}
+        for name, (value, limit) in least.items():
+            if value < limit:
+                raise misr.InputError(f"{name} {value} is below {limit}, the least there is; give that or more")
+        if precision not in PRECISIONS:
+            raise misr.InputError(f"there is no precision {precision!r}; give one of {', '.join(PRECISIONS)}")
         device = None if device_index is None else "cpu" if device_index == -1 else f"cuda:{device_index}"
-        up = misr.Upscaler(
-            model, scale=scale, device=device, precision=precision, tile=tile, batch=batch_size, strength=strength
+        upscaler = partial(
+            misr.Upscaler, device=device, precision=precision, tile=tile, batch=batch_size, strength=strength
         )
+        up = upscaler(model, scale=scale)
         out = canvas(clip, up.card)
-    card = up.card
-    runs = Runs(clip.num_frames, card.emit * batch_size, card.before, card.after, num_streams)
-    more = [  # nets are pure: all streams share the weights
-        misr.Upscaler(
-            (up.net, card), device=up.device, precision=precision, tile=tile, batch=batch_size, strength=strength
-        )
-        for _ in range(num_streams - 1)
-    ]
-    return pictures(clip, out, runs, [up, *more])
+        ups = [up, *(upscaler((up.net, up.card)) for _ in range(num_streams - 1))]  # nets are pure: weights are shared
+    runs = Runs(clip.num_frames, up.card.emit * batch_size, up.card.before, up.card.after, num_streams)
+    return pictures(clip, out, runs, ups)
 
 
 def constant(clip: vs.VideoNode) -> vs.VideoNode:
