@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import gi
@@ -50,6 +51,7 @@ class Raw:
         self.fps = Fraction(self.info.fps_n, self.info.fps_d)  # 0 where it varies or is not known
         self.sited = caps.get_structure(0).has_field("chroma-site")
 
+    @cached_property
     def color(self) -> Any:
         """The misr.Color: as the caps say, and for what they leave out as GStreamer reads such a size and format."""
         import misr
@@ -82,10 +84,12 @@ class Raw:
                 views = list(self.components(memory.data, stride, offset))
                 planes = tuple(np.array(view) >> shift for view, shift in views)
                 del views  # arrays upon the memory, which is to be unmapped
-        except (ValueError, TypeError) as e:
+        except (ValueError, TypeError):  # numpy's word for rows beyond the memory
             size = f"{self.width}x{self.height} {self.format.name}"
-            raise ValueError(f"a buffer of {buffer.get_size()} bytes holds no picture of {size} ({e})") from None
-        return misr.Frame(planes, self.color())
+            raise ValueError(
+                f"a buffer of {buffer.get_size()} bytes is too small for {size}; look at what comes before misrupscale"
+            ) from None
+        return misr.Frame(planes, self.color)
 
     def write(self, frame: Any, shell: Gst.Buffer) -> Gst.Buffer:
         """A new buffer with a misr.Frame of this size, and with the times, flags and metas of the shell."""
@@ -107,9 +111,11 @@ class Raw:
 
         f = self.format
         for i in range(f.n_components):
+            wide = f.depth[i] > 8
+            within = f.poffset[i] << (wide and f.poffset[i] % 2)  # of P010 and its kin GStreamer gives it in samples
             shape = -(-self.height >> f.h_sub[i]), -(-self.width >> f.w_sub[i])
-            steps, start = (stride[f.plane[i]], f.pixel_stride[i]), offset[f.plane[i]] + f.poffset[i]
-            yield np.ndarray(shape, np.uint8 if f.depth[i] == 8 else "<u2", data, start, steps), f.shift[i]
+            start, steps = offset[f.plane[i]] + within, (stride[f.plane[i]], f.pixel_stride[i])
+            yield np.ndarray(shape, "<u2" if wide else np.uint8, data, start, steps), f.shift[i]
 
 
 def shell_of(buffer: Gst.Buffer) -> Gst.Buffer:
@@ -117,6 +123,6 @@ def shell_of(buffer: Gst.Buffer) -> Gst.Buffer:
     shell = Gst.Buffer.new()
     shell.copy_into(buffer, OUTSIDE, 0, WHOLE)
     for kind in BEYOND_SIZE:
-        while meta := shell.get_meta(kind):
-            shell.remove_meta(meta)
+        while (meta := shell.get_meta(kind)) and shell.remove_meta(meta):
+            pass
     return shell
