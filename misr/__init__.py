@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from misr.card import ModelCard
     from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError
     from misr.evaluation import Measure, Report, evaluate, evaluate_models
+    from misr.exporting import Exported, export
     from misr.frame import Color, Frame, Retag
     from misr.fusion import Fusing, Fusion, fuse
     from misr.io.pyav import from_av, to_av
@@ -61,6 +62,8 @@ CONTENTS = {
     "compare": ("misr.report", "compare"),
     "Comparing": ("misr.report", "Comparing"),
     "Comparison": ("misr.report", "Comparison"),
+    "export": ("misr.exporting", "export"),
+    "Exported": ("misr.exporting", "Exported"),
     "MisrError": ("misr.errors", "MisrError"),
     "InputError": ("misr.errors", "InputError"),
     "DecodeError": ("misr.errors", "DecodeError"),
@@ -72,6 +75,7 @@ __all__ = [
     "Comparing",
     "Comparison",
     "DecodeError",
+    "Exported",
     "Frame",
     "Fusing",
     "Fusion",
@@ -93,6 +97,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_models",
+    "export",
     "from_av",
     "fuse",
     "load",

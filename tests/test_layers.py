@@ -25,7 +25,7 @@ LAYERS = [  # rooms of one row do not see each other
     {"pipeline"},
     {"summary"},
     {"plan"},
-    {"bench", "evaluation", "train"},
+    {"bench", "evaluation", "exporting", "train"},
     {"report"},
     {"fusion"},
     {"cli"},

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, compare, doctor, eval, filter, fuse, models, options, train, upscale
+from misr.cli import bench, compare, doctor, eval, export, filter, fuse, models, options, train, upscale
 
 app = typer.Typer(
     name="misr",
@@ -29,6 +29,7 @@ for name, command in (
     ("eval", eval.evaluate),
     ("compare", compare.compare),
     ("train", train.train),
+    ("export", export.export),
 ):
     app.command(name)(command)
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
