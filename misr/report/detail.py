@@ -14,7 +14,7 @@ import torch
 
 from misr.color import luma_view
 from misr.frame import Frame
-from misr.io.reader import Reader
+from misr.io.reader import SEEK_MARGIN_S, Reader
 from misr.pipeline import AnyReader
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -86,9 +86,13 @@ def busiest_span(
 
 def sampled(reader: AnyReader, first: Fraction, last: Fraction | None) -> Iterator[Frame]:
     """Frames to look at, cheaply: every EVERY-th of a short clip, else the keyframe before each of PLACES points."""
-    start = reader.near if isinstance(reader, Reader) else reader.frames
     if last is None or (last - first) * reader.info.rate <= LOOK_THROUGH:
-        yield from islice(start(first), 0, LOOK_THROUGH, EVERY)
+        yield from islice(at(reader, first), 0, LOOK_THROUGH, EVERY)
         return
-    for n in range(PLACES):
-        yield from islice(start(first + (last - first) * n / PLACES), 1)  # nothing before a keyframe has to be decoded
+    for n in range(PLACES):  # nothing before a keyframe has to be decoded
+        yield from islice(at(reader, first + (last - first) * n / PLACES), 1)
+
+
+def at(reader: AnyReader, time: Fraction) -> Iterator[Frame]:
+    """Frames from the keyframe before `time` on."""
+    return reader.near(time + SEEK_MARGIN_S) if isinstance(reader, Reader) else reader.frames(time)

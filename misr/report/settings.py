@@ -35,7 +35,7 @@ class Comparing:
     framerate    pictures per second of sequences; BEFORE's by default, 25 where that is one
     limit_bytes  of the page: pictures are kept without loss, else as JPEG, else in part, else fewer of them
     paths        where AFTERS are said to be, in order, where the files are only for a while
-    command      the line that makes the page again, where it is not `misr compare`; notes: what else readers are told, in sentences
+    command      the line that makes the page again, where it is not `misr compare`; notes: further sentences for readers
     """
 
     start: Fraction | Literal["auto"] | None = None
