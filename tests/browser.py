@@ -23,9 +23,10 @@ class Browser:
         theirs_r, ours_w = os.pipe()
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
         flags += ["--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run", "about:blank"]
+        # sh takes descriptors of one digit only
         shell = f'exec "$@" 3<&{theirs_r} 4>&{theirs_w}'
         self.process = subprocess.Popen(
-            ["sh", "-c", shell, "sh", str(CHROMIUM), *flags],
+            ["bash", "-c", shell, "bash", str(CHROMIUM), *flags],
             pass_fds=(theirs_r, theirs_w),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

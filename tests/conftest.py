@@ -1,6 +1,7 @@
 """What all tests share: two threads, and skips that are counted and can be turned into failures.
 
 @pytest.mark.gpu           skipped where torch sees no CUDA device; MISR_REQUIRE_GPU=1 makes that a failure
+@pytest.mark.chromium      skipped where there is no Chromium; MISR_REQUIRE_CHROMIUM=1 likewise
 @pytest.mark.shared_data   skipped where the data beside the checkout is absent; MISR_REQUIRE_DATA=1 likewise.
                            The fixture `shared_data` is its path, and marks the test by being asked for
 """
@@ -14,6 +15,8 @@ import pytest
 import misr  # noqa: F401  before torch: it sets how OpenMP threads wait
 
 import torch  # isort: skip
+
+from tests.browser import CHROMIUM  # isort: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -46,6 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     needs = [
         ("shared_data", DATA.is_dir(), "MISR_REQUIRE_DATA", "no ../shared/data beside the checkout"),
+        ("chromium", CHROMIUM is not None, "MISR_REQUIRE_CHROMIUM", "no Chromium on this machine"),
         ("gpu", torch.cuda.is_available(), "MISR_REQUIRE_GPU", "torch sees no CUDA device"),
     ]
     for marker, there, switch, why in needs:

@@ -75,6 +75,13 @@ def test_every_module_of_the_checkout_is_in_the_wheel(wheel):
     assert here <= names
 
 
+def test_the_files_of_a_page_are_in_the_wheel(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    here = {p.relative_to(ROOT).as_posix() for p in (ROOT / "misr" / "report" / "assets").iterdir()}
+    assert {Path(name).suffix for name in here} == {".html", ".css", ".js"}
+    assert here <= names
+
+
 def test_the_installed_wheel_finds_its_models(installed):
     code = "import misr, misr.zoo as z; print(misr.__file__); print(*z.names()); z.build(z.names()[0])"
     where, names = run(sys.executable, "-c", code, cwd=installed.parent, PYTHONPATH=str(installed)).splitlines()
