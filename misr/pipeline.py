@@ -23,7 +23,9 @@ from typing import Any, TypeVar
 
 from misr.errors import InputError, OutputError
 from misr.frame import Frame
+from misr.io.choice import hdr_numbers
 from misr.io.encoder import Encoder, Encoding
+from misr.io.headers import hdr
 from misr.io.opening import open_input
 from misr.io.output import Output, Span, other_packets
 from misr.io.pictures import (
@@ -267,7 +269,8 @@ def render_through(job: Job, reader: AnyReader, up: Upscaler, progress: Progress
     """One pass from reader to output, for pipes and animations; a file appears under its name when it is whole."""
     part = None if job.target == "-" else Path(job.target).with_name(f".{Path(job.target).name}.part")
     raw = job.encoding.codec == "rawvideo" and job.fmt in TELLS_SHAPE
-    pipe = PipeOut(track_number(job.streams), job.encoding.sar, part) if part is None or raw else None
+    light = hdr(*hdr_numbers(job.info))
+    pipe = PipeOut(track_number(job.streams), job.encoding.sar, light, path=part) if part is None or raw else None
     others = other_packets(job.source, job.streams, job.info.video_index) if job.source != "-" else None
     source = reader.container if job.source == "-" and isinstance(reader, Reader) else opened(job)
     output = Output(

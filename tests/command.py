@@ -73,12 +73,13 @@ def in_child(
     before: Callable[..., None] | None = None,
     given: tuple[Any, ...] = (),
     meanwhile: Callable[[Any], None] | None = None,
+    command: str = "upscale",
 ) -> tuple[int, str]:
-    """`misr upscale` in a process that `before(*given)` may sabotage: exit code (-9: killed) and what it said.
+    """`misr COMMAND` in a process that `before(*given)` may sabotage: exit code (-9: killed) and what it said.
 
     Its standard input is the file `sent` of the folder, its standard output the file `got`.
     """
-    words = ["upscale", *(str(a) for a in args), *([] if "-m" in args else ["-m", "bilinear"])]
+    words = [command, *(str(a) for a in args), *([] if "-m" in args else ["-m", "bilinear"])]
     p: Any = FORKS.Process(target=child, args=([*words, "--progress", "none"], str(folder), before, given))
     p.start()
     try:

@@ -1,10 +1,11 @@
-"""What PyAV 18 neither reads nor writes of a header: where chroma sits, and a pixel's shape; Matroska (EBML, RFC 9559) and Y4M.
+"""What PyAV 18 neither reads nor writes of a header: siting, a pixel's shape, HDR metadata; Matroska (EBML, RFC 9559) and Y4M.
 
 A header is the bytes before the first frame. Elements of EBML are an id, a size, and a payload; masters hold further elements.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -14,6 +15,8 @@ SEGMENT, CLUSTER, TRACKS, TRACK, VIDEO, COLOUR = 0x18538067, 0x1F43B675, 0x1654A
 SEEK_HEAD, VOID, CRC = 0x114D9B74, 0xEC, 0xBF
 NUMBER, KIND, DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT = 0xD7, 0x83, 0x54B0, 0x54BA, 0x54B2
 PIXEL_WIDTH, PIXEL_HEIGHT, ACROSS, DOWN = 0xB0, 0xBA, 0x55B7, 0x55B8
+MAX_LIGHT, AVERAGE_LIGHT, MASTERING, PRIMARY = 0x55BC, 0x55BD, 0x55D0, 0x55D1
+RATIO = 3  # a display unit
 UNKNOWN = -1  # size of an element that ends where the stream does
 MATROSKA, Y4M = b"\x1aE\xdf\xa3", b"YUV4MPEG2"
 Y4M_SITING = {b"C420": CENTER, b"C420jpeg": CENTER, b"C420mpeg2": LEFT, b"C420paldv": TOPLEFT}
@@ -86,11 +89,20 @@ def unsigned(name: int, value: int) -> bytes:
     return element(name, value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big"))
 
 
-def with_pixel_shape(head: bytes, track: int, sar: Fraction) -> bytes:
+def hdr(display: list[float] | None, light: tuple[int, int] | None) -> bytes:
+    """Children of Colour: the mastering display (r, g, b, white as x, y; min, max cd/m2), and content light (max, average)."""
+    told = unsigned(MAX_LIGHT, light[0]) + unsigned(AVERAGE_LIGHT, light[1]) if light else b""
+    if not display:
+        return told
+    values = [*display[:8], display[9], display[8]]  # here the brightest comes first
+    return told + element(MASTERING, b"".join(element(PRIMARY + n, struct.pack(">d", v)) for n, v in enumerate(values)))
+
+
+def completed(head: bytes, track: int, sar: Fraction, colour: bytes = b"") -> bytes:
     """A whole header that tells the pixel aspect of a track (numbered from 1), Y4M or Matroska; others come back as they are.
 
-    Matroska: DisplayWidth and DisplayHeight take the place of "display unit unknown". The index of a stream that cannot be
-    sought (SeekHead) goes, since places move.
+    colour  further children of a Matroska track's Colour. DisplayWidth and DisplayHeight take the place of "display unit
+            unknown". The index of a stream that cannot be sought (SeekHead) goes, since places move
     """
     if head.startswith(Y4M):
         line, rest = head.split(b"\n", 1)
@@ -103,31 +115,38 @@ def with_pixel_shape(head: bytes, track: int, sar: Fraction) -> bytes:
         if name == SEGMENT:
             out += head[begin:body]
         elif name == TRACKS:
-            out += element(TRACKS, b"".join(_track(head, *span, track, sar) for span in elements(head, body, end)))
+            tracks = (_track(head, *span, track, sar, colour) for span in elements(head, body, end))
+            out += element(TRACKS, b"".join(tracks))
         elif name not in (SEEK_HEAD, VOID):
             out += head[begin:end]
     return out
 
 
-def _track(head: bytes, name: int, begin: int, body: int, end: int, track: int, sar: Fraction) -> bytes:
-    """One child of Tracks, its checksum dropped, its picture's shape told if it is the wanted track."""
+def _track(head: bytes, name: int, begin: int, body: int, end: int, track: int, sar: Fraction, colour: bytes) -> bytes:
+    """One child of Tracks, its checksum dropped, its picture told about if it is the wanted track."""
     if name != TRACK:
         return b"" if name == CRC else head[begin:end]
     parts = list(elements(head, body, end))
     found = {part: int.from_bytes(head[a:b], "big") for part, _, a, b in parts if part in (NUMBER, KIND)}
     if found.get(NUMBER) != track or found.get(KIND) != 1:
         return head[begin:end]
-    inner = b"".join(_video(head, a, b, sar) if part == VIDEO else head[at:b] for part, at, a, b in parts)
+    inner = b"".join(_video(head, a, b, sar, colour) if part == VIDEO else head[at:b] for part, at, a, b in parts)
     return element(TRACK, inner)
 
 
-def _video(head: bytes, begin: int, end: int, sar: Fraction) -> bytes:
-    """The picture's element with display size for pixel size."""
-    parts = list(elements(head, begin, end))
-    told = {part: int.from_bytes(head[a:b], "big") for part, _, a, b in parts}
-    kept = b"".join(head[at:b] for part, at, _, b in parts if part not in (DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT))
-    # as FFmpeg: the height stays, the width tells the shape; finer units where that would round it off
-    width, height = told[PIXEL_WIDTH] * sar, Fraction(told[PIXEL_HEIGHT])
-    fine = width.denominator
-    shape = unsigned(DISPLAY_WIDTH, int(width * fine)) + unsigned(DISPLAY_HEIGHT, int(height * fine))
-    return element(VIDEO, kept + shape + (unsigned(DISPLAY_UNIT, 3) if fine > 1 else b""))  # 3: a ratio, no pixels
+def _video(head: bytes, begin: int, end: int, sar: Fraction, colour: bytes) -> bytes:
+    """The picture's element with display size for pixel size, and a fuller Colour."""
+    parts = {part: (at, a, b) for part, at, a, b in elements(head, begin, end)}
+    width, height = (int.from_bytes(head[parts[p][1] : parts[p][2]], "big") for p in (PIXEL_WIDTH, PIXEL_HEIGHT))
+    if sar != 1:  # as FFmpeg: the height stays; in a ratio where the width would be rounded off
+        fine = (width * sar).denominator
+        for gone in (DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT):
+            parts.pop(gone, None)
+        shape = unsigned(DISPLAY_WIDTH, int(width * sar * fine)) + unsigned(DISPLAY_HEIGHT, height * fine)
+        shape += unsigned(DISPLAY_UNIT, RATIO) if fine > 1 else b""
+    else:
+        shape = b""
+    if colour:
+        _, a, b = parts.pop(COLOUR, (0, 0, 0))
+        colour = element(COLOUR, head[a:b] + colour)
+    return element(VIDEO, b"".join(head[at:b] for at, _, b in parts.values()) + shape + colour)

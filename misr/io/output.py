@@ -402,8 +402,8 @@ def muxer_options(fmt: str, source: av.container.InputContainer | None, encoding
         options = {"movie_timescale": "90000", "movflags": "+".join(flags)}
         if encoding.time_base.numerator == 1 and encoding.time_base.denominator >= 1000:
             options["video_track_timescale"] = str(encoding.time_base.denominator)
-    elif fmt == "matroska" and encoding.codec == "rawvideo":
-        options = {"strict": "-1"}  # without it, the tags of more than 8 bits and of planar RGB are dropped
+    elif fmt in ("matroska", "yuv4mpegpipe") and encoding.codec == "rawvideo":
+        options = {"strict": "-1"}  # else Y4M refuses more than 8 bits, and Matroska drops their tags and planar RGB's
     elif fmt == "gif":
         options = {"loop": "0"}
     elif fmt == "apng":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from misr.errors import OutputError
-from misr.io.headers import MATROSKA, SEGMENT, UNKNOWN, Y4M, clusters_at, number, with_pixel_shape
+from misr.io.headers import MATROSKA, SEGMENT, UNKNOWN, Y4M, clusters_at, completed, number
 
 HEAD_BYTES = 1 << 16  # of the input, kept for what PyAV does not read of a header
 PIPE_BYTES = 1 << 20  # the most Linux gives without asking
@@ -153,17 +153,20 @@ class PipeOut:
     """Standard output as a muxer's target: every write goes out at once; a closed pipe ends the run with one sentence.
 
     track, sar    the picture's stream, numbered from 1, and its pixel aspect, which PyAV does not tell the muxer
+    colour        what else a Matroska header says of its colours (see headers.completed)
     path          a file to write in the same way
     """
 
     name = "standard output"
 
-    def __init__(self, track: int = 1, sar: Fraction = Fraction(1), path: Path | None = None) -> None:
+    def __init__(
+        self, track: int = 1, sar: Fraction = Fraction(1), colour: bytes = b"", *, path: Path | None = None
+    ) -> None:
         self._target: Any = sys.stdout.buffer if path is None else open(path, "wb", buffering=0)  # noqa: SIM115 close()
         self._path = path
         self._fd = descriptor(self._target)
-        self._track, self._sar = track, sar
-        self._header: bytes | None = b"" if sar != 1 else None
+        self._track, self._sar, self._colour = track, sar, colour
+        self._header: bytes | None = b"" if sar != 1 or colour else None
         self._over = False
         enlarge(self._fd)
 
@@ -191,7 +194,7 @@ class PipeOut:
 
     def _release(self, end: int) -> None:
         whole, self._header = self._header or b"", None
-        self._send(with_pixel_shape(whole[:end], self._track, self._sar) + whole[end:])
+        self._send(completed(whole[:end], self._track, self._sar, self._colour) + whole[end:])
 
     def _send(self, data: bytes) -> None:
         rest = memoryview(data)

@@ -82,6 +82,7 @@ class Reader:
         rate: Fraction | None = None,
     ) -> None:
         self.path = str(path)
+        self.name = "standard input" if self.path == "-" else self.path
         self.start, self.end, self.on_error = start, end, on_error
         self._retag, self._rate = retag or Retag(), rate
         self._pipe = PipeIn() if self.path == "-" else None
@@ -99,7 +100,7 @@ class Reader:
 
     def _open(self) -> None:
         self._container = open_pipe(self._pipe) if self._pipe else open_input(self.path)
-        self._stream = main_video(self._container, self.path)
+        self._stream = main_video(self._container, self.name)
         self._decoder = decoder_for(self._stream)
 
     @property
@@ -135,7 +136,7 @@ class Reader:
         found = self._from(after, seek=True) or self._from(after, seek=False)
         if found is None:
             raise InputError(
-                f"{self.path}: the frame at {float(after):.3f} s is gone; the source changed under a resumed run"
+                f"{self.name}: the frame at {float(after):.3f} s is gone; the source changed under a resumed run"
             )
         yield from found
 
@@ -249,7 +250,7 @@ class Reader:
         except av.error.FFmpegError as e:
             if self.on_error == "stop":
                 raise DecodeError(
-                    f"{self.path}: reading broke off ({reason(e)}); repair the file, or use --on-error repeat "
+                    f"{self.name}: reading broke off ({reason(e)}); repair the file, or use --on-error repeat "
                     "to keep what was read"
                 ) from None
 
@@ -278,7 +279,7 @@ class Reader:
             time = min(waiting, default=0) * rational(self._stream.time_base)
             if self.on_error == "stop":
                 raise DecodeError(
-                    f"{self.path}: the frame at {float(time):.3f} s does not decode ({reason(e)}); "
+                    f"{self.name}: the frame at {float(time):.3f} s does not decode ({reason(e)}); "
                     "use --on-error repeat to show the frame before it again",
                     time=time,
                 ) from None
@@ -313,17 +314,17 @@ class Reader:
     def _probe(self, deinterlace: Deinterlace) -> ClipInfo:
         stream, frames = self._stream, self._first_frames(deinterlace)
         if not frames:
-            raise InputError(f"{self.path}: not one video frame decodes; nothing to upscale")
+            raise InputError(f"{self.name}: not one video frame decodes; nothing to upscale")
         first = frames[0]
         codec = stream.codec_context.name
         self._siting = siting_told(self._header())
         color = self._color(first)
         if color.model != "yuv" and (self._retag.matrix is not None or self._retag.siting is not None):
             raise InputError(
-                f"{self.path}: a matrix and a siting are of YUV, and these pictures are {first.format.name}; leave them out"
+                f"{self.name}: a matrix and a siting are of YUV, and these pictures are {first.format.name}; leave them out"
             )
         if codec == "mjpeg" and len(first.planes) == 4:
-            raise InputError(f"{self.path}: a CMYK JPEG, whose black FFmpeg takes for alpha; convert it to RGB first")
+            raise InputError(f"{self.name}: a CMYK JPEG, whose black FFmpeg takes for alpha; convert it to RGB first")
         tick = rational(stream.time_base) or Fraction(1, 90000)
         rate = self._rate or nominal_rate(stream, frames, tick)
         tick = 1 / rate if self._rate else tick

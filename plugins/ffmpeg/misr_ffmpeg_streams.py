@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from pathlib import Path
+from typing import Any
 
 CARRIED = {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle"}
 AS_SRT = {"mov_text", "text"}  # text that Matroska has no name for
@@ -40,16 +41,18 @@ def carried(source: str, before: list[str]) -> Carried:
     found = probe(source, before)
     if found is None:
         return Carried(("-map", "0:V:0", "-map", "0:a?", "-map", "0:s?", "-map", "0:t?"))
+    pictures = [s for s in found if s.get("codec_type") == "video" and not s["disposition"].get("attached_pic")]
+    picture = max(pictures, key=prominence, default=None)
     options: list[str] = []
     notes, kinds, rate = [], dict.fromkeys(("video", "subtitle"), 0), None
     for stream in found:
         kind, codec, index = stream.get("codec_type"), stream.get("codec_name", "unknown"), stream["index"]
         what = f"stream {index} ({codec}) is left out"
-        if kind == "video" and stream.get("disposition", {}).get("attached_pic"):
+        if kind == "video" and stream["disposition"].get("attached_pic"):
             notes.append(f"{what}: cover art does not travel; add it with -attach, or as an input of its own")
             continue
-        if kind == "video" and kinds["video"]:
-            notes.append(f"{what}: one picture is upscaled, the first; -map another before `--`")
+        if kind == "video" and stream is not picture:
+            notes.append(f"{what}: one picture is upscaled, the default or the largest; -map another before `--`")
             continue
         if kind == "subtitle" and codec not in CARRIED | AS_SRT:
             notes.append(f"{what}: Matroska holds no such subtitles")
@@ -67,6 +70,11 @@ def carried(source: str, before: list[str]) -> Carried:
     return Carried(tuple(options), tuple(notes), rate)
 
 
+def prominence(stream: dict[str, Any]) -> tuple[int, int, int]:
+    """What makes a video stream the picture, as misr sees it: the default one, the largest, the first."""
+    return stream["disposition"].get("default", 0), stream.get("width", 0) * stream.get("height", 0), -stream["index"]
+
+
 def frame_rate(told: str) -> Fraction | None:
     """Frames per second as ffprobe says them; None where that is no rate."""
     try:
@@ -76,7 +84,7 @@ def frame_rate(told: str) -> Fraction | None:
     return rate if 0 < rate < 999 else None
 
 
-def probe(source: str, before: list[str]) -> list[dict[str, object]] | None:
+def probe(source: str, before: list[str]) -> list[dict[str, Any]] | None:
     """What ffprobe says of each stream of a file; None for what is no file, or where there is no ffprobe."""
     if not Path(source).is_file() or not shutil.which("ffprobe"):
         return None
@@ -87,7 +95,7 @@ def probe(source: str, before: list[str]) -> list[dict[str, object]] | None:
 
 
 def written(target: str, asked: list[str], rate: Fraction | None) -> list[str]:
-    """What the ffmpeg that writes is told before the user's own options, which may say otherwise: keep what the container holds."""
+    """What the ffmpeg that writes is told before the user's own options, which may say otherwise: keep what fits."""
     suffix = Path(target).suffix.lower()
     maps = ["-map", "0"] if suffix in HOLDS_ALL else ["-map", "0:v", "-map", "0:a?", "-map", "0:s?"]
     own = any(word in ("-map", "-filter_complex", "-lavfi") for word in asked)

@@ -1,0 +1,92 @@
+"""From what was typed to the words of three processes: ffmpeg that reads, misr filter, ffmpeg that writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from misr_ffmpeg_streams import Carried, carried, timing, written
+
+USAGE = """misr-ffmpeg READ... [misr's options] -- WRITE... OUT
+
+    misr-ffmpeg -ss 10 -t 5 -i in.mp4 -m fast-x2 -- -c:v libx265 -crf 20 out.mkv
+    misr-ffmpeg -i tape.mkv -vf bwdif -s 2 -- -c:v libx264 -vf unsharp out.mkv
+
+READ    ffmpeg's options around its input, filters too; they work on the small pictures
+misr's  -m MODEL, -s FACTOR and everything that begins with two dashes; `misr filter --help` lists them
+WRITE   ffmpeg's options for its output; filters work on the large pictures. -y overwrites OUT
+"""
+FLAGS = {"--debug"}  # misr's options without a value
+MINE = {"-m", "-s"}
+DIRECT = {".m3u8", ".mpd"}  # several files under names of their own
+
+
+class CommandError(Exception):
+    """What cannot be done, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What was asked: ffmpeg's words to read and to write, misr's between, the output, whether it may be overwritten."""
+
+    read: list[str]
+    filter: list[str]
+    write: list[str]
+    target: str
+    overwrite: bool
+
+
+def parse(args: Sequence[str]) -> Command:
+    """The command in its parts; CommandError where one is missing."""
+    if "--" not in args or "-i" not in args[: list(args).index("--")]:
+        raise CommandError(f"an input with -i, then `--`, then an output are needed:\n\n{USAGE}")
+    at = list(args).index("--")
+    front, write = list(args[:at]), [w for w in args[at + 1 :] if w not in ("-y", "-n")]
+    if not write or (write[-1].startswith("-") and write[-1] != "-"):
+        raise CommandError("no output after `--`; name a file, as in: -- -c:v libx265 out.mkv")
+    read, mine = [], []
+    words = iter(front)
+    for word in words:
+        if word.startswith("--") or word in MINE:
+            value = [] if word in FLAGS or "=" in word else [next(words, "")]
+            to_ffmpeg = word == "-s" and not is_number(value[0])  # its -s is a size, as raw video has one
+            (read if to_ffmpeg else mine).extend([word, *value])
+        else:
+            read.append(word)
+    return Command(read, mine, write[:-1], write[-1], "-y" in args)
+
+
+def is_number(text: str) -> bool:
+    """Whether misr takes it for a factor."""
+    return text.replace(".", "", 1).isdigit()
+
+
+def part_of(target: str) -> Path | None:
+    """Where an output grows before it gets its name; None for what is no single file."""
+    path = Path(target)
+    plain = (
+        target != "-" and ":" not in target.split("/")[0] and "%" not in target and path.suffix.lower() not in DIRECT
+    )
+    return path.with_name(f".{path.stem}.part{path.suffix}") if plain and not path.is_char_device() else None
+
+
+def stages(command: Command, part: Path | None) -> tuple[list[list[str]], tuple[str, ...]]:
+    """The three processes' words, and what the user should know of streams."""
+    last = len(command.read) - 1 - command.read[::-1].index("-i")
+    before, source, after = command.read[:last], command.read[last + 1], command.read[last + 2 :]
+    chosen = command.read.count("-i") > 1 or any(w in ("-map", "-filter_complex", "-lavfi") for w in after)
+    plan = Carried(()) if chosen else carried(source, before)
+    later = f"{float(plan.head_start_s):.6f}"
+    stdin = [] if source in ("-", "pipe:", "pipe:0") else ["-nostdin"]
+    read = ["ffmpeg", "-hide_banner", "-v", "error", "-nostats", *stdin, *before, "-i", source]
+    cut = (
+        ["-copypriorss", "0"] if "-ss" in before else []
+    )  # no sound from the keyframe before the cut, which has no picture
+    read += ["-c", "copy", *cut, *plan.options, *after, *timing(after, None), "-c:V", "rawvideo", "-strict", "-1"]
+    read += ["-avoid_negative_ts", "disabled", "-output_ts_offset", later, "-f", "matroska", "pipe:1"]
+    told = written(command.target, command.write, plan.rate)
+    write = ["ffmpeg", "-hide_banner", "-v", "warning", "-stats", "-copyts", "-i", "pipe:0", *told, *command.write]
+    write += ["-output_ts_offset", f"-{later}", "-y", str(part or command.target)]
+    return [read, [sys.executable, "-m", "misr", "filter", *command.filter], write], plan.notes
