@@ -297,7 +297,7 @@ class Session:
         cut     whether it begins a new shot, for hosts that know; None: misr looks
         """
         self._check(frame)
-        cut = self._cut(frame) if cut is None else cut
+        cut = self._cut(frame, cut)
         if self.begin <= self.number and (self.end is None or self.number < self.end):
             self.frames.append(frame)
         self.number += 1
@@ -319,12 +319,12 @@ class Session:
                 "split it at the change"
             )
 
-    def _cut(self, frame: Frame) -> bool:
+    def _cut(self, frame: Frame, told: bool | None) -> bool:
         if self.alone:
             return False  # one view knows no neighbours
         now, before = signature(frame), self.last
-        self.last = now
-        return before is not None and is_cut_between(before, now)
+        self.last = now  # also where the host tells: it may not of the next frame
+        return told if told is not None else before is not None and is_cut_between(before, now)
 
     def _ready(self, *, final: bool) -> list[Frame]:
         done: list[Frame] = []

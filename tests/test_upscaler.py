@@ -532,6 +532,37 @@ def test_neighbours_within_a_shot_are_seen_and_those_beyond_a_cut_are_not():
     assert_same(run(upscaler(fake(Mean(), before=1, after=1)), single), run(upscaler(fake(Mean())), single))
 
 
+def test_a_host_that_knows_of_cuts_is_believed_and_misr_looks_where_it_says_nothing():
+    frames, starts = shots([4, 5])
+    up = upscaler(fake(Mean(), before=2, emit=3, after=1))
+    assert starts == {4}
+
+    def told(cuts):
+        session = up.session()
+        out = [f for n, frame in enumerate(frames) for f in session.push(frame, cut=cuts.get(n))]
+        return out + session.flush()
+
+    whole = run(up, frames)
+    assert_same(told({4: True}), whole)  # and frame 5, of which nothing is said, is compared with frame 4
+    assert_same(told({0: False, 1: False, 2: False, 3: False}), whole)
+    split = run(up, frames[:2]) + run(up, frames[2:4], first=2) + run(up, frames[4:], first=4)
+    assert_same(told({2: True}), split)
+    joined = told({4: False})
+    assert max(most_off(a, b) for a, b in zip(joined, whole, strict=True)) > 0
+
+
+def test_latency_is_how_many_frames_must_follow_at_most():
+    frames, _ = shots([40])
+    for before, emit, after, batch in ((0, 1, 0, 1), (0, 1, 0, 4), (1, 1, 2, 1), (2, 3, 1, 2), (1, 5, 0, 1)):
+        up = upscaler(fake(Mean(), before=before, emit=emit, after=after), batch=batch)
+        session, waits, given = up.session(), [], 0
+        for n, frame in enumerate(frames):
+            for _ in session.push(frame):
+                waits.append(n - given)
+                given += 1
+        assert max(waits) == up.latency
+
+
 def test_a_frame_of_another_size_is_refused_by_both_sizes():
     session = upscaler("fast-x2").session()
     session.push(picture(40, 56))
