@@ -21,7 +21,7 @@ from misr.frame import Color, Frame
 from misr.upscaler import Upscaler
 from misr.window import Window
 
-SIZES = ((1, 33, 47), (2, 48, 64), (1, 53, 38))  # n, h, w
+SIZES = ((1, 33, 47), (2, 32, 24), (1, 37, 26))  # n, h, w
 RGB = Color("rgb", depth=32, matrix=BT709)
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Run = Callable[[dict[str, Array]], Array]  # inputs by name -> output
@@ -38,7 +38,7 @@ def worst(run: Run, up: Upscaler, *, rgb: bool) -> float:
         try:
             got = run({name: x.numpy() for name, x in given.items()})
         except Exception as e:  # runtimes have errors of their own, of no common kind
-            raise OutputError(f"the runtime fails at {w}x{h}: {str(e).strip().splitlines()[0]}") from e
+            raise OutputError(f"the runtime fails at {w}x{h}: {gist(e)}") from e
         want = truth.numpy() if moving else truth[:, 0].numpy()
         if got.shape != want.shape or not np.isfinite(got).all():
             raise OutputError(f"at {w}x{h} it gives {got.shape}, not {want.shape}, or what is no number")
@@ -48,6 +48,11 @@ def worst(run: Run, up: Upscaler, *, rgb: bool) -> float:
         off = np.abs(got - want)
         found = max(found, float((off[real] if moving else off).max()))
     return found
+
+
+def gist(e: Exception) -> str:
+    """The first line of what an exception says."""
+    return str(e).strip().partition("\n")[0] or type(e).__name__
 
 
 def scene(card: ModelCard, n: int, h: int, w: int, *, c: int, gaps: int) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,9 @@ def picture(form: nn.Module, dims: Dims, opset: int) -> ModelProto:
     c = given[1]
     assert isinstance(c, int)
     vary = {k: {i: d for i, d in enumerate(v) if isinstance(d, str)} for k, v in dims.items()}
-    return traced(form, {name: torch.rand(n, c, h, w)}, [result], vary, opset)
+    made = traced(form, {name: torch.rand(n, c, h, w)}, [result], vary, opset)
+    made.graph.output[0].CopyFrom(tensor(result, dims[result]))  # torch says less of it than is known
+    return made
 
 
 def traced(

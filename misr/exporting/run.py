@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,7 +81,7 @@ def export(
     """
     path = Path(out)
     kind = wanted(path, format, rgb=rgb, opset=opset, fp16=fp16, overwrite=overwrite)
-    net, card = build(model, scale=scale) if isinstance(model, str) else model
+    net, card = build(model, scale=scale) if isinstance(model, str) else (deepcopy(model[0]), model[1])
     if scale is not None and scale != card.scale:
         raise InputError(
             f"-s {scale:g}: {card.name} is made for x{card.scale:g}; leave -s out, or choose another model"
@@ -121,8 +122,8 @@ def through_onnx(
     try:
         made: ModelProto = onnx_model(shaped, up.card, dims, told, opset)
     except (RuntimeError, TypeError, ValueError) as e:
-        said = str(e).strip().splitlines()[0]
-        raise OutputError(f"{path}: torch cannot write {up.card.name} as ONNX opset {opset}: {said}") from e
+        said = f"torch cannot write {up.card.name} as ONNX opset {opset}: {check.gist(e)}"
+        raise OutputError(f"{path}: {said}") from e
     data = made.SerializeToString()
     with whole(*files(path, kind)) as parts:
         if kind == "onnx":
@@ -216,7 +217,7 @@ def about(card: ModelCard, dims: Dims, *, rgb: bool) -> dict[str, str]:
     given = (
         "R'G'B', black 0 and white 1"
         if rgb or card.channels == 3
-        else "luma as stored: code value / 255 (8 bit), 0 to 1"
+        else "luma as stored, code value / 255 (of 10 bits / 1020 when limited, / 1023 when full), 0 to 1"
     )
     told = {
         "about": f"{card.name}: super-resolution x{card.scale:g} by misr. "
