@@ -586,6 +586,21 @@ def test_stream_is_lazy_and_carries_everything_but_pixels():
     assert [f.source for f in stream] == ["side 1", "side 2"]
 
 
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("color", [YUV, Color("yuv", 10, (2, 1), range=2), Color("rgb", 8), Color("gray", 16)])
+def test_plain_kernels_at_scale_one_give_back_every_sample_with_and_without_the_way_round(kernel, color, monkeypatch):
+    rng, planes = np.random.default_rng(1), []
+    for i in range(color.planes):
+        fx, fy = color.subsampling if color.model == "yuv" and i else (1, 1)
+        codes = rng.integers(0, 2**color.depth, (20 // fy, 24 // fx))
+        planes.append(codes.astype(np.uint8 if color.depth == 8 else np.uint16))
+    frame, up = Frame(tuple(planes), color), Upscaler(kernel, scale=1, device="cpu")
+    assert [f is frame for f in up.stream([frame])] == [True]
+    monkeypatch.setattr("misr.upscaler.Session._nothing_to_do", lambda self, frame: False)
+    (long,) = up.stream([frame])
+    assert all((a == b).all() for a, b in zip(long.planes, frame.planes, strict=True))
+
+
 def test_an_empty_stream_is_empty():
     assert list(upscaler("fast-x2").stream([])) == []
 
