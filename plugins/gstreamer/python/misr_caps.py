@@ -17,6 +17,22 @@ SIZES = f"width=[ 1, {LARGEST} ], height=[ 1, {LARGEST} ], framerate=[ 0/1, {LAR
 ANY_SIZE = f"video/x-raw, format={{ {FORMATS} }}, {SIZES}"
 
 
+def possible(pad: Gst.Pad, there: Gst.Caps, scale: float) -> Gst.Caps:
+    """What caps a pad can have, by those of what is linked to the other pad: the same formats, of other sizes.
+
+    scale     the model's; 0 while there is none
+
+    Upstream is told first the size that becomes what downstream wants, then any: so a size that cannot be is refused at
+    the CAPS event, in words, and not by a source that finds no caps and does not say why.
+    """
+    there = there.intersect(pad.get_pad_template_caps())
+    if pad.get_direction() == Gst.PadDirection.SRC:
+        return resized(there, scale) if scale else any_size(there)
+    fitting = resized(there, 1 / scale) if scale else Gst.Caps.new_empty()
+    fitting.append(any_size(there))
+    return fitting
+
+
 def resized(caps: Gst.Caps, scale: float) -> Gst.Caps:
     """The caps with widths and heights times `scale`; what has no whole size there is left out."""
     out = Gst.Caps.new_empty()

@@ -24,7 +24,7 @@ FORMATS = (
     "BGRx, xRGB, xBGR, RGBA, BGRA, ARGB, ABGR, GBR, GBRA, RGBP, BGRP, GBR_10LE, GBRA_10LE, GBR_12LE, GBRA_12LE, "
     "RGBA64_LE, BGRA64_LE, ARGB64_LE, ABGR64_LE, ARGB64"
 )
-SITING = {1: 2, 2: 1, 4: 4, 6: 3, 14: 3}  # GstVideoChromaSite -> misr.Color.siting: centre, left, top, top left, DV
+SITING = {"jpeg": 2, "none": 2, "mpeg2": 1, "v-cosited": 4, "cosited": 3, "dv": 3}  # names of caps -> H.273 type + 1
 BEYOND_SIZE = (  # metas that speak of places in the picture: on a larger one they would be wrong
     GstVideo.video_crop_meta_api_get_type(),
     GstVideo.video_region_of_interest_meta_api_get_type(),
@@ -49,7 +49,7 @@ class Raw:
         self.format, self.width, self.height = self.info.finfo, self.info.width, self.info.height
         self.stride, self.offset, self.bytes = list(self.info.stride), list(self.info.offset), self.info.size
         self.fps = Fraction(self.info.fps_n, self.info.fps_d)  # 0 where it varies or is not known
-        self.sited = caps.get_structure(0).has_field("chroma-site")
+        self.site = caps.get_structure(0).get_string("chroma-site")
 
     @cached_property
     def color(self) -> Any:
@@ -66,7 +66,7 @@ class Raw:
             range={1: 2, 2: 1}.get(int(told.range), 0),  # GStreamer: 1 full, 2 limited
             primaries=GstVideo.video_color_primaries_to_iso(told.primaries),
             transfer=GstVideo.video_transfer_function_to_iso(told.transfer),
-            siting=SITING.get(int(self.info.chroma_site), 0) if self.sited else 0,  # else a guess by height: left is
+            siting=SITING.get(self.site, 0),  # of the caps: VideoInfo of 1.22 goes by height, whatever they say
         )
 
     def read(self, buffer: Gst.Buffer) -> Any:

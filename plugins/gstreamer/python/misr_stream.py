@@ -15,7 +15,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import Gst, GstVideo  # noqa: E402
-from misr_caps import any_size, enlarged, resized  # noqa: E402
+from misr_caps import enlarged, possible  # noqa: E402
 from misr_raw import Raw, shell_of  # noqa: E402
 
 UNKNOWN_RATE = Fraction(25)  # frames per second by which latency is told where the caps give no rate
@@ -133,7 +133,10 @@ class Stream(Gst.Element):
         """A query from either side."""
         upstream = pad == self.sinkpad
         if query.type == Gst.QueryType.CAPS:
-            query.set_caps_result(self.possible(pad, query.parse_caps()))
+            other, scale = self.srcpad if upstream else self.sinkpad, self.up.card.scale if self.up else 0
+            caps = possible(pad, other.peer_query_caps(None), scale)
+            wanted = query.parse_caps()
+            query.set_caps_result(wanted.intersect_full(caps, Gst.CapsIntersectMode.FIRST) if wanted else caps)
             return True
         if query.type == Gst.QueryType.ACCEPT_CAPS:  # of a size that cannot be, begin() speaks in words
             query.set_accept_caps_result(query.parse_accept_caps().can_intersect(pad.get_pad_template_caps()))
@@ -149,20 +152,6 @@ class Stream(Gst.Element):
         if query.type == Gst.QueryType.DRAIN and upstream:
             self.drain()
         return pad.query_default(parent, query)
-
-    def possible(self, pad: Gst.Pad, wanted: Gst.Caps | None) -> Gst.Caps:
-        """What caps a pad can have, by what the other pad is linked to: the same formats, of other sizes.
-
-        Where what follows wants a size, its source comes first; after it any size, so that begin() can say what is wrong.
-        """
-        template = pad.get_pad_template_caps()
-        other = self.srcpad if pad == self.sinkpad else self.sinkpad
-        there = other.peer_query_caps(None).intersect(template)
-        scale = self.up.card.scale if self.up else 0
-        caps = resized(there, 1 / scale if pad == self.sinkpad else scale) if scale else any_size(there)
-        if pad == self.sinkpad:
-            caps.append(any_size(there))
-        return wanted.intersect_full(caps, Gst.CapsIntersectMode.FIRST) if wanted else caps
 
     def delay_ns(self) -> int:
         """How long a buffer is held at most, for the sake of those that follow it."""
