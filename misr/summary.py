@@ -26,6 +26,10 @@ def describe(job: Job, up: Upscaler) -> list[str]:
         lines.append(f"hdr       {', '.join(k.lower().replace('_', ' ') for k, _ in i.hdr)} kept")
     if i.interlaced:
         lines.append(f"fields    interlaced ({i.interlaced}), deinterlaced with bwdif, one frame per frame")
+    elif i.woven:
+        lines.append(
+            "note      the frames are flagged as interlaced and stay woven; put bwdif before, or say --deinterlace auto"
+        )
     if i.rotation:
         lines.append(f"rotation  {i.rotation} degrees, kept as a tag")
     lines += [

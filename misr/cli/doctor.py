@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
@@ -32,6 +33,7 @@ def software() -> Iterator[tuple[str, str]]:
     have = versions()
     yield "PyAV", f"{have['PyAV']} (libavcodec {have.get('libavcodec', 'unknown')})"
     yield "OpenCV", cv2.__version__
+    yield "ffmpeg", shutil.which("ffmpeg") or "not there: misr-ffmpeg needs it, apt-get install ffmpeg"
     try:
         yield "rasterio", version("rasterio")
     except PackageNotFoundError:

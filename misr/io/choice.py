@@ -155,7 +155,8 @@ def plan_encoding(
     carrier = color_of(chosen)
     if carrier is None or formats and chosen not in formats:
         raise OutputError(f"{name} does not take pixel format {chosen}; it takes {', '.join(formats[:12])}")
-    color = restated(color, carrier, name)
+    sited = hasattr(av.VideoFrame, "chroma_location") or name == "rawvideo" and container in SITED
+    color = restated(color, carrier, name, sited=sited)
     if layout(color) != layout(source.color):
         notes.append(f"pixels: {source.pix_fmt} becomes {chosen} ({why})")
     if source.color.alpha and not carrier.alpha:
@@ -209,8 +210,8 @@ def plain_video(source: ClipInfo, container: str, codec: str | None, pix_fmt: st
     return name, "yuv420p10le" if deep else "yuv420p"
 
 
-def restated(source: Color, carrier: Color, codec: str) -> Color:
-    """The colour of the output: the source's tags on the carrier's model, depth and sampling."""
+def restated(source: Color, carrier: Color, codec: str, *, sited: bool) -> Color:
+    """The colour of the output: the source's tags on the carrier's model, depth and sampling; sited: it says where chroma sits."""
     color = replace(
         source, model=carrier.model, depth=carrier.depth, subsampling=carrier.subsampling, alpha=carrier.alpha
     )
@@ -223,8 +224,7 @@ def restated(source: Color, carrier: Color, codec: str) -> Color:
     if codec in ("libwebp", "libwebp_anim", "mpeg1video"):
         siting = CENTER
     else:  # where PyAV 18 cannot write the tag, an encoder's reader takes chroma for left-sited
-        untold = not hasattr(av.VideoFrame, "chroma_location") and codec not in SITED
-        siting = 0 if color.siting == CENTER and untold else color.siting
+        siting = 0 if color.siting == CENTER and not sited else color.siting
     return replace(color, range=carrier.range or color.range, siting=siting)
 
 

@@ -14,7 +14,7 @@ from misr.frame import Color, Frame
 from misr.io.opening import reason
 from misr.io.planes import Repacker, from_frame, planar_name
 
-SITED = {"rawvideo", "ffv1"}  # what they are encoded into says where chroma sits, where the container can
+SITED = {"matroska", "yuv4mpegpipe"}  # where raw pictures say where their chroma sits
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def configure(target: Any, it: Encoding) -> None:
         context.thread_count = it.threads
     if it.global_header:
         context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
-    if it.color.siting and it.codec in SITED:
+    if it.color.siting and it.codec == "rawvideo":
         options["chroma_sample_location"] = str(it.color.siting)  # PyAV 18 has no attribute for it
     context.options = options
 

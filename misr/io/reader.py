@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +12,11 @@ import av
 
 from misr.errors import DecodeError, InputError
 from misr.frame import Color, Frame, Retag
+from misr.io.facts import ClipInfo, header, nominal_rate, refuse_misread, turned
 from misr.io.filters import field_order, filtered
 from misr.io.headers import siting_told
 from misr.io.opening import main_video, open_input, open_pipe, rational, reason
-from misr.io.pipes import HEAD_BYTES, PipeIn
+from misr.io.pipes import PipeIn
 from misr.io.planes import Repacker, read_color, side_data, side_data_names, to_frame
 
 Deinterlace = Literal["auto", "on", "off"]
@@ -31,31 +32,6 @@ TURNS = {
     180: "hflip,vflip",
     270: "transpose=clock",
 }  # display matrix degrees, counter-clockwise
-
-
-@dataclass(frozen=True, slots=True)
-class ClipInfo:
-    """What is known of a clip before the first frame is shown. Times in seconds, sizes in pixels as stored."""
-
-    path: str
-    container: str
-    codec: str
-    width: int
-    height: int
-    color: Color
-    pix_fmt: str
-    time_base: Fraction
-    rate: Fraction
-    frames: int  # an estimate; 0 when the file does not tell
-    duration: Fraction | None
-    start: Fraction
-    sar: Fraction
-    rotation: int  # degrees, counter-clockwise, as the display matrix says
-    interlaced: Literal["", "tff", "bff"]
-    hdr: tuple[tuple[str, bytes], ...]
-    side_data: tuple[str, ...]
-    video_index: int
-    bit_rate: int
 
 
 class Reader:
@@ -293,31 +269,13 @@ class Reader:
                 frame.time_base = self._stream.time_base
         return frames
 
-    def _refuse_misread(self, packet: av.Packet) -> None:
-        """Raw pictures of another size than the format's own are another format: NUT has no name for float RGB, and gives 555."""
-        context = self._stream.codec_context
-        if (
-            packet.stream.index != self._stream.index
-            or context.name != "rawvideo"
-            or not packet.size
-            or not context.format
-        ):
-            return
-        w, h = -(-context.width // 4) * 4, -(-context.height // 4) * 4  # lines may be padded, chroma is rounded up
-        due = w * h * context.format.padded_bits_per_pixel // 8
-        if packet.size > 1.2 * due:
-            raise InputError(
-                f"standard input: raw pictures of {packet.size} bytes called {context.format.name}, which would be {due}; "
-                "the container has no name for what they are, send them in matroska as gbrp16le or yuv444p16le"
-            )
-
     def _probe(self, deinterlace: Deinterlace) -> ClipInfo:
         stream, frames = self._stream, self._first_frames(deinterlace)
         if not frames:
             raise InputError(f"{self.name}: not one video frame decodes; nothing to upscale")
         first = frames[0]
         codec = stream.codec_context.name
-        self._siting = siting_told(self._header())
+        self._siting = siting_told(header(self._container, self.path, self._pipe))
         color = self._color(first)
         if color.model != "yuv" and (self._retag.matrix is not None or self._retag.siting is not None):
             raise InputError(
@@ -357,16 +315,8 @@ class Reader:
             side_data=tuple(side_data_names(first)),
             video_index=stream.index,
             bit_rate=stream.codec_context.bit_rate or 0,
+            woven=bool(first.interlaced_frame),
         )
-
-    def _header(self) -> bytes:
-        """The first bytes of a container that is told by them where its chroma sits."""
-        if self._pipe:
-            return self._pipe.head
-        if not self._container.format.name.startswith(("matroska", "yuv4mpegpipe")) or not Path(self.path).is_file():
-            return b""
-        with open(self.path, "rb") as f:
-            return f.read(HEAD_BYTES)
 
     def _first_frames(self, deinterlace: Deinterlace) -> list[av.VideoFrame]:
         """The beginning of the clip, decoded; a pipe's is kept, since it cannot be read again."""
@@ -387,7 +337,7 @@ class Reader:
                             ) from None
                 if self.path == "-":
                     self._held.append((packet, frames))
-                    self._refuse_misread(packet)
+                    refuse_misread(self._stream.codec_context, packet)
                 found += frames
                 if len(found) >= wanted:
                     break
@@ -404,26 +354,6 @@ def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
 def stamp_of(packet: av.Packet) -> int | None:
     """When a packet's frame is due, in the stream's ticks; None for end marks."""
     return packet.pts if packet.pts is not None else packet.dts
-
-
-def nominal_rate(stream: av.VideoStream, frames: list[av.VideoFrame], tick: Fraction) -> Fraction:
-    """Frames per second for encoders and estimates; measured where the header talks nonsense (600 or 1000 in some mkv)."""
-    told = rational(stream.average_rate) or rational(stream.guessed_rate)
-    times = [f.pts for f in frames if f.pts is not None]
-    if len(times) > 2 and times[-1] > times[0]:
-        seen = Fraction(len(times) - 1) / ((times[-1] - times[0]) * tick)
-        if not told or told > 4 * seen or told > 300:
-            told = seen.limit_denominator(1001)
-    return told if told and told < 1000 else Fraction(25)
-
-
-def turned(info: ClipInfo) -> ClipInfo:
-    """The facts of a clip whose pictures are turned upright."""
-    if info.rotation % 180 == 0:
-        return replace(info, rotation=0)
-    fx, fy = info.color.subsampling
-    color = replace(info.color, subsampling=(fy, fx))
-    return replace(info, rotation=0, width=info.height, height=info.width, sar=1 / info.sar, color=color)
 
 
 def decoder_for(stream: av.VideoStream) -> Any:
