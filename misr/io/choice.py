@@ -211,7 +211,10 @@ def plain_video(source: ClipInfo, container: str, codec: str | None, pix_fmt: st
 
 
 def restated(source: Color, carrier: Color, codec: str, *, sited: bool) -> Color:
-    """The colour of the output: the source's tags on the carrier's model, depth and sampling; sited: it says where chroma sits."""
+    """The colour of the output: the source's tags on the carrier's model, depth and sampling.
+
+    sited   it can say where chroma sits
+    """
     color = replace(
         source, model=carrier.model, depth=carrier.depth, subsampling=carrier.subsampling, alpha=carrier.alpha
     )
