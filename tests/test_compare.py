@@ -1,19 +1,14 @@
 """misr compare, what is on the page: frames of one time side by side, pictures as they are, scores as misr eval has them."""
 
-import base64
-import json
 import re
 import shlex
 from fractions import Fraction
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 import misr
-from misr.evaluation.measure import eight_bit_rgb
-from misr.report import Comparing, compare, detail, preview
+from misr.report import Comparing, compare
 from misr.report.inputs import opened
 from misr.report.match import partners, tolerance
 from misr.report.pictures import common_cells, part_asked
@@ -21,44 +16,9 @@ from misr.report.scores import at_size
 from tests import media
 from tests.command import misr as command
 from tests.command import one_sentence, up
+from tests.comparisons import MS, clip, pictures, rgb, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-MS = Fraction(1, 1000)
-
-
-def clip(
-    folder: Path, name: str, numbers=range(8), *, size=(64, 48), start_ms=0, step_ms=40, pix_fmt="yuv420p"
-) -> Path:
-    """A lossless clip that shows media's frames of those numbers at number * step_ms."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.mkv"
-    with media.av.open(str(path), "w") as out:
-        stream = out.add_stream("ffv1", rate=1000 // step_ms)
-        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
-        stream.codec_context.time_base = MS
-        for n in numbers:
-            frame = media.frame(n, pix_fmt, *size)
-            frame.pts, frame.time_base = start_ms + n * step_ms, MS
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
-
-
-def told(page: Path) -> dict:
-    """What a page tells."""
-    return json.loads(re.search(r'id="facts">(.*?)</script>', page.read_text())[1])
-
-
-def pictures(page: Path) -> dict[tuple[int, int], np.ndarray]:
-    """R'G'B' (h, w, 3) by (input, moment), as a browser decodes them."""
-    found = re.findall(r'id="p(\d+)-(\d+)">([^<]*)<', page.read_text())
-    data = {(int(i), int(n)): np.frombuffer(base64.b64decode(text), np.uint8) for i, n, text in found}
-    return {key: cv2.imdecode(codes, cv2.IMREAD_COLOR)[..., ::-1] for key, codes in data.items()}
-
-
-def rgb(path: Path) -> list[np.ndarray]:
-    """What a clip's frames are as R'G'B' of 8 bits."""
-    return [eight_bit_rgb(f).movedim(0, -1).numpy().astype(np.uint8) for f in misr.open(path, upright=True)]
 
 
 # ---------------------------------------------------------------- which frames belong together
@@ -309,81 +269,3 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, monkeypatch, cap
     assert command("compare", *words.split()) != 0
     assert re.search(says, one_sentence(capsys.readouterr().err))
     assert sorted(p.name for p in tmp_path.iterdir()) == before
-
-
-# ---------------------------------------------------------------- where there is most to see, and the preview
-
-
-def plain_then_busy(folder: Path, busy: range, many: int = 60) -> Path:
-    """A clip whose frames are flat but for a stretch."""
-    path = folder / "film.mkv"
-    with media.av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "10"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for n in range(many):
-            frame = media.frame(n, "yuv420p", 64, 48)
-            if n not in busy:
-                media.fill(frame.planes[0], np.full((48, 64), 90, np.uint8))
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
-
-
-@pytest.mark.parametrize("most", [900, 30])
-def test_the_most_detailed_seconds_are_found(tmp_path, monkeypatch, most):
-    monkeypatch.setattr(detail, "LOOK_THROUGH", most)  # read through, and by seeking
-    reader = misr.open(plain_then_busy(tmp_path, range(35, 50)))
-    span = detail.busiest_span(reader, Fraction(2, 5))
-    reader.close()
-    assert Fraction(33, 25) <= span.begin <= Fraction(42, 25)
-    assert span.share > 1.5
-
-
-def test_the_most_detailed_part_is_found():
-    picture = np.full((60, 80), 100, np.uint8)
-    picture[40:55, 8:24] = np.random.default_rng(0).integers(0, 255, (15, 16))
-    x, y = detail.busiest_place(misr.Frame((picture,), misr.Color("gray")), (0.25, 0.25))
-    assert abs(x - 16 / 80) < 0.06
-    assert abs(y - 47.5 / 60) < 0.06
-
-
-def test_a_preview_shows_what_the_whole_run_makes(tmp_path):
-    source, target = plain_then_busy(tmp_path, range(35, 50)), tmp_path / "out.mkv"
-    how = misr.Settings(model="bicubic", scale=2, codec="ffv1", device="cpu")
-    seen = preview(str(source), str(target), how, Fraction(2, 5))
-    assert not target.exists()
-    page = tmp_path / "out.mkv.preview.html"
-    assert seen.comparison.target == str(page)
-    assert seen.whole_s is not None
-    misr.upscale(source, target, how)
-    whole, facts = rgb(target), told(page)
-    first = round(facts["times"][0] * 25)
-    for n in range(seen.comparison.frames):
-        assert np.array_equal(pictures(page)[1, n], whole[first + n])
-    assert facts["inputs"][1]["path"] == str(target)
-    assert "most detailed 0.4 s" in facts["notes"][0]
-
-
-def test_the_preview_command_says_how_to_render_the_whole(tmp_path, capsys):
-    source = plain_then_busy(tmp_path, range(10, 20), 30)
-    assert up(source, tmp_path / "o u t.mkv", "--preview", "0.4s") == 0
-    said = capsys.readouterr().err
-    assert (tmp_path / "o u t.mkv.preview.html").exists()
-    assert not (tmp_path / "o u t.mkv").exists()
-    whole = said.strip().splitlines()[-1].split(": ", 1)[1]
-    assert "--preview" not in whole
-    assert command(*shlex.split(whole)[1:]) == 0
-    assert (tmp_path / "o u t.mkv").exists()
-
-
-@pytest.mark.parametrize("value", ["0", "soon", "-3s", ""])
-def test_a_preview_of_nothing_is_refused(tmp_path, capsys, value):
-    source = clip(tmp_path, "a", range(3))
-    assert up(source, tmp_path / "b.mkv", f"--preview={value}") == 1
-    assert "--preview" in one_sentence(capsys.readouterr().err)
-
-
-def test_a_preview_of_a_picture_is_refused(tmp_path, capsys):
-    assert up(media.picture(tmp_path), tmp_path / "b.png", "--preview", "5s") == 1
-    assert "one picture" in one_sentence(capsys.readouterr().err)
-    assert not list(tmp_path.glob("*.html"))

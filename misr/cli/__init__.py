@@ -80,6 +80,8 @@ def interrupted(args: list[str]) -> str:
     """What Ctrl-C leaves behind."""
     if args[:1] == ["filter"]:
         return "interrupted; the stream ends here and is not whole"
+    if args[:1] == ["compare"] or any(word.startswith("--preview") for word in args):
+        return "interrupted; no page was written"
     return "interrupted; what was finished is kept, the same command goes on from there"
 
 

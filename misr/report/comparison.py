@@ -114,7 +114,7 @@ def begin(first: Input, how: Comparing) -> tuple[list[str], Fraction | None]:
     if how.start != "auto":
         return [*how.notes], how.start
     span = busiest_span(first.reader, how.seconds)
-    return [*how.notes, span.told(how.seconds)], span.begin
+    return [*how.notes, span.told()], span.begin
 
 
 def kept(
@@ -125,7 +125,7 @@ def kept(
     truth = next((n for n, i in enumerate(inputs) if i.role == "reference"), None)
     curves = {}
     if truth is not None:
-        how = measure_for(inputs[truth].size)
+        how = measure_for(inputs[truth].size, len(moments))
         curves = {n: Curve(how, i.path) for n, i in enumerate(inputs) if n != truth}
     pictures: list[list[bytes | None]] = []
     size = 0.0

@@ -26,17 +26,18 @@ EVERY = 5  # of its frames one is looked at
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a clip: when it begins, its gradient energy beside the clip's mean, and at how many places was looked."""
+    """A stretch of a clip: from when to when, its gradient energy beside the clip's mean, and how many frames were looked at."""
 
     begin: Fraction
+    end: Fraction
     share: float
     places: int
 
-    def told(self, seconds: Fraction) -> str:
+    def told(self) -> str:
         """Which stretch of the clip that is, and how it was found, in a sentence."""
-        end = self.begin + seconds
+        seconds = float(self.end - self.begin)
         return (
-            f"Shown are {float(self.begin):.2f} s to {float(end):.2f} s, the most detailed {float(seconds):g} s found: "
+            f"Shown are {float(self.begin):.2f} s to {float(self.end):.2f} s, the most detailed {seconds:g} s found: "
             f"{self.share:.2f} times the clip's mean gradient energy, by a look at {self.places} frames."
         )
 
@@ -81,7 +82,8 @@ def busiest_span(
     means = [np.mean([e for t, e in seen if s <= t < s + seconds] or [0.0]) for s in starts]
     best = int(np.argmax(means))
     overall = float(np.mean([e for _, e in seen])) or 1.0
-    return Span(starts[best], float(means[best]) / overall, len(seen))
+    stop = starts[best] + seconds
+    return Span(starts[best], stop if last is None else min(stop, last), float(means[best]) / overall, len(seen))
 
 
 def sampled(reader: AnyReader, first: Fraction, last: Fraction | None) -> Iterator[Frame]:

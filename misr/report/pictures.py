@@ -20,6 +20,9 @@ from misr.report.detail import busiest_place
 
 Array = np.ndarray[Any, np.dtype[Any]]
 BASE64 = 4 / 3  # characters of a page for a byte of a picture
+MARGIN = 1.05  # how far off sizes may be that were measured on some frames
+MEASURED_PIXELS = 500_000  # of a picture whose size is measured
+BAND = 32  # rows that are measured together
 SMALLEST_PART = 320  # pixels across of the largest input; below, fewer frames are kept instead
 
 
@@ -74,7 +77,7 @@ def keeping(samples: Sequence[Sequence[Frame]], frames: int, limit: int, asked: 
     """
     pictures = [[cropped(codes(f), asked) for f in some] for some in samples]
     lossless = max(max(rgb.shape) for some in pictures for rgb in some) <= WEBP_SIDE
-    if lossless and expected(pictures, "webp", frames) <= limit:
+    if lossless and expected(pictures, "webp", frames) * MARGIN <= limit:
         return Keeping("webp", asked)
     largest, mean = worn(pictures)
     need = expected(pictures, "jpeg", frames)
@@ -85,7 +88,17 @@ def keeping(samples: Sequence[Sequence[Frame]], frames: int, limit: int, asked: 
 
 def expected(pictures: Sequence[Sequence[Array]], kind: Kind, frames: int) -> float:
     """Bytes of a page that holds as many frames of inputs like these."""
-    return BASE64 * frames * sum(float(np.mean([len(embedded(rgb, kind)) for rgb in some])) for some in pictures)
+    return BASE64 * frames * sum(float(np.mean([size(rgb, kind) for rgb in some])) for some in pictures)
+
+
+def size(rgb: Array, kind: Kind) -> float:
+    """Bytes of a picture as a file; of a large one by bands of its rows, as keeping without loss is slow."""
+    h, w = rgb.shape[:2]
+    every = h * w // MEASURED_PIXELS
+    if every < 2:
+        return len(embedded(rgb, kind))
+    rows = rgb[np.arange(h) // BAND % every == 0]
+    return len(embedded(rows, kind)) * h / len(rows)
 
 
 def worn(pictures: Sequence[Sequence[Array]]) -> tuple[int, float]:

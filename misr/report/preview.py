@@ -52,11 +52,8 @@ def preview(
         busiest = busiest_span(reader, seconds, span.start, span.end)
     finally:
         reader.close()
-    tell(busiest.told(seconds))
-    end = busiest.begin + seconds
-    part = replace(
-        wanted, start=busiest.begin, end=min(end, span.end) if span.end else end, duration=None, overwrite=True
-    )
+    tell(busiest.told())
+    part = replace(wanted, start=busiest.begin, end=busiest.end, duration=None, overwrite=True)
     with tempfile.TemporaryDirectory(prefix="misr-preview-") as folder:
         made = Path(folder) / Path(target.rstrip("/")).name
         job, reader, up = plan(source, str(made), part)
@@ -68,14 +65,14 @@ def preview(
         took = time.monotonic() - began
         how = Comparing(
             start=busiest.begin,
-            duration=seconds,
+            duration=busiest.end - busiest.begin,
             frames=max(frames, 1),
             shift=busiest.begin,
             names=(f"{Path(target).name}: {up.card.name}",),
             framerate=wanted.framerate,
             paths=(target,),
             command=command,
-            notes=(busiest.told(seconds),),
+            notes=(busiest.told(),),
         )
         comparison = compare(source, made, page, how)
     whole = replace(job, span=span).expected

@@ -15,9 +15,9 @@ from misr.resample import resample
 METRICS = ("psnr", "ssim", "flicker")
 
 
-def measure_for(size: tuple[int, int]) -> Measure:
-    """What pictures of that size have room for."""
-    return Measure(tuple(m for m in METRICS if m not in SPATIAL or min(size) >= SPATIAL[m][1]))
+def measure_for(size: tuple[int, int], frames: int) -> Measure:
+    """What pictures of that size have room for; flicker takes two of them."""
+    return Measure(tuple(m for m in METRICS if (min(size) >= SPATIAL[m][1] if m in SPATIAL else frames > 1)))
 
 
 class Curve:

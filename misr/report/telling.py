@@ -30,6 +30,7 @@ from misr.report.settings import Comparing
 
 SCHEMA = 1
 SAME_SHAPE = 0.01  # aspect ratios closer than this differ by rounding
+FLICKER = "Flicker is by how much more than the reference's an input's still pixels change; below 0 it is calmer."
 NAMES = {"psnr_db": ("PSNR of the luma", "dB"), "ssim": ("SSIM of the luma", ""), "flicker": ("Flicker", "code values")}
 
 
@@ -95,11 +96,9 @@ def remarks(seen: Moments, keep: Keeping, full_after: int, how: Comparing) -> li
         if seen.alone[n]:
             notes.append(f"{seen.alone[n]} frames of {it.name} lie between those of {before.name} and are left out.")
     if seen.inputs[-1].role == "reference":
-        notes.append(
-            "Flicker is by how much more than the reference's an input's still pixels change; below 0 it is calmer."
-        )
+        notes += [FLICKER] if many > 1 else []
         notes += resized(seen.inputs[:-1], seen.inputs[-1])
-    return notes
+    return list(dict.fromkeys(notes))
 
 
 def kept_how(keep: Keeping) -> str:

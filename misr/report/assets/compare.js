@@ -167,7 +167,7 @@ document.addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || $("help").open || target.matches("select")) return;
   if (target.matches("button, summary") && (e.key === " " || e.key === "Enter")) return;
   if (target.matches("input") && (arrow || e.key === "Home" || e.key === "End")) return;
-  const digit = /^Digit([1-9])$/.exec(e.code);
+  const digit = /^(?:Digit|Numpad)([1-9])$/.exec(e.code);
   if (arrow && e.altKey && state.loupe) lookAt(state.lx + (arrow[0] * 4) / WIDE, state.ly + (arrow[1] * 4) / HIGH);
   else if (e.altKey) return;
   else if (arrow && target === $("divider")) split(state.split + 0.02 * (arrow[0] - arrow[1]));
@@ -186,7 +186,7 @@ document.addEventListener("pointerdown", () => { byPointer = true; }, true);
 document.addEventListener("click", (e) => { const b = e.target.closest("button"); if (b && byPointer) b.blur(); });
 document.addEventListener("change", (e) => { if (e.target.matches("select") && byPointer) e.target.blur(); });
 for (const side of ["left", "right"]) {
-  $(side).innerHTML = facts.inputs.map((input, n) => `<option value="${n}">${n + 1}  ${html(input.name)}</option>`).join("");
+  $(side).innerHTML = facts.inputs.map((input, n) => `<option value="${n}" title="${html(input.name)}">${n + 1}  ${html(short(input.name))}</option>`).join("");
   on(side, "change", () => choose(side, +$(side).value));
 }
 for (const b of document.querySelectorAll("[data-mode]")) b.addEventListener("click", () => mode(b.dataset.mode));

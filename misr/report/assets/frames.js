@@ -41,4 +41,9 @@ async function decode(element) {
 }
 
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
+// A name that fits a control: its beginning and its end, where names differ.
+function short(name) {
+  const stem = name.replace(/\.\w{2,4}$/, "");
+  return stem.length <= 16 ? stem : `${stem.slice(0, 5)}…${stem.slice(-10)}`;
+}
 const html = (text) => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);

@@ -1,6 +1,5 @@
 // The loupe: the same place of every input, magnified alike, whatever is on the stage.
 
-const LENS_HIGH = 240; // pixels, as in the style sheet
 const lenses = facts.inputs.map((input, n) => {
   const figure = document.createElement("figure");
   figure.className = "lens";
@@ -9,7 +8,7 @@ const lenses = facts.inputs.map((input, n) => {
   return figure.firstChild;
 });
 
-const lensSize = () => ({ w: lenses[0].clientWidth || 240, h: LENS_HIGH });
+const lensSize = () => ({ w: lenses[0].clientWidth || 240, h: lenses[0].clientHeight || 240 });
 
 function paintLenses() {
   const density = devicePixelRatio || 1, { w, h } = lensSize(), s = state.power / 100;

@@ -18,11 +18,11 @@ async function show() {
 
 const stacked = () => state.mode === "sides" && stage.parentElement.clientWidth < 640;
 
-// The size of a pane on the screen: as wide as there is room for, never so high that the frames below leave the window.
+// The size of a pane on the screen: as wide as there is room for, never so high that what is below leaves the window.
 function paneSize() {
   const room = document.body.clientWidth - 2 * parseFloat(getComputedStyle(document.body).paddingLeft);
   const halves = state.mode === "sides" && !stacked();
-  const high = Math.max(160, innerHeight * (stacked() ? 0.36 : 0.7));
+  const high = Math.max(160, innerHeight * (stacked() ? 0.36 : state.loupe ? 0.5 : 0.7));
   const width = Math.min(halves ? (room - GAP) / 2 : room, (high * WIDE) / HIGH);
   return [Math.floor(width), Math.round((width * HIGH) / WIDE)];
 }
