@@ -271,6 +271,27 @@ def interlaced_by_the_buffer() -> Any:
     return [flows, numbers(line.got), line.errors()]
 
 
+def refused() -> Any:
+    """Error messages by property, of the way to READY; and of interlaced caps."""
+    found = {}
+    for name, value in (
+        ("model", "burst-x2"),
+        ("precision", "fp12"),
+        ("scale", 3.0),
+        ("scale", 0.5),
+        ("device", "abacus"),
+    ):
+        element, bus = Gst.ElementFactory.make("misrupscale"), Gst.Bus.new()
+        element.set_bus(bus)
+        element.set_property(name, value)
+        state = element.set_state(Gst.State.READY)
+        error, detail = bus.pop_filtered(Gst.MessageType.ERROR).parse_error()
+        found[f"{name}={value}"] = [state.value_nick, error.domain, error.message, "Traceback" in detail]
+    interlaced = Line(SMALL + ",interlace-mode=interleaved", model="bicubic")
+    found["interlaced"] = [interlaced.push(0), interlaced.errors()[0]]
+    return found
+
+
 def too_few_bytes() -> Any:
     """A buffer that is too short for its caps."""
     line = Line(model="bicubic")
@@ -329,14 +350,46 @@ def run(pipeline: str, sinks: str) -> list[bytes]:
     return [b.extract_dup(0, b.get_size()) for b in buffers]
 
 
+def sought() -> Any:
+    """Frames that reach a sink after a seek to frame 10 of 30, made when the sink has its first frame."""
+    made = Gst.parse_launch(
+        "videotestsrc num-buffers=30 ! video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1 "
+        "! misrupscale model=video-x2 batch=1 ! appsink name=a sync=false"
+    )
+    made.set_state(Gst.State.PAUSED)
+    made.get_state(20 * Gst.SECOND)
+    made.seek(1, Gst.Format.TIME, Gst.SeekFlags.FLUSH, Gst.SeekType.SET, 10 * FRAME, Gst.SeekType.SET, 18 * FRAME)
+    made.set_state(Gst.State.PLAYING)
+    sink, found = made.get_by_name("a"), []
+    while sample := sink.emit("pull-sample"):
+        found.append(sample.get_buffer().pts // FRAME)
+    made.set_state(Gst.State.NULL)
+    return found
+
+
+def from_a_camera() -> Any:
+    """How many frames of a live source come to a sink that keeps time, and the latency of it all in frames."""
+    made = Gst.parse_launch(
+        "videotestsrc is-live=true num-buffers=20 ! video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1 "
+        "! misrupscale model=video-x2 batch=1 ! fakesink name=a sync=true qos=true max-lateness=0"
+    )
+    made.set_state(Gst.State.PLAYING)
+    made.get_bus().timed_pop_filtered(20 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+    query = Gst.Query.new_latency()
+    made.query(query)
+    stats = made.get_by_name("a").get_property("stats")
+    made.set_state(Gst.State.NULL)
+    return [stats.get_value("rendered") + stats.get_value("dropped"), query.parse_latency().min_latency // FRAME]
+
+
 def memory() -> Any:
-    """Peak memory in kB after 100, 400 and 800 buffers of 320x240."""
+    """Peak memory in kB after 100 and 800 buffers of 320x240."""
     line = Line("video/x-raw,format=I420,width=320,height=240,framerate=25/1", model="bicubic")
     found = []
     for n in range(800):
         line.push(n, data=bytes(320 * 240 * 3 // 2))
         line.buffers.clear()
-        if n + 1 in (100, 400, 800):
+        if n + 1 in (100, 800):
             found.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return found
 
@@ -353,9 +406,12 @@ STREAMS: tuple[Callable[[], Any], ...] = (
     rows_of_other_lengths,
     metas,
     interlaced_by_the_buffer,
+    refused,
     too_few_bytes,
     settings_again,
     formats,
+    sought,
+    from_a_camera,
     memory,
 )
 

@@ -21,7 +21,9 @@ PROBE = (
     "import gi, sys; gi.require_version('Gst', '1.0'); gi.require_version('GstVideo', '1.0'); "
     "from gi.repository import Gst, GstVideo; print(*sys.version_info[:2])"
 )
-ELEMENTS = ("matroskademux", "avdec_ffv1", "avenc_ffv1", "matroskamux", "videoconvert", "appsink", "x264enc", "qtdemux")
+ELEMENTS = (
+    "decodebin matroskademux qtdemux aacparse avdec_ffv1 avdec_h264 avenc_ffv1 x264enc matroskamux videoconvert appsink"
+)
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -42,7 +44,7 @@ def missing() -> str:
         return "the system's Python has no gi for GStreamer; plugins/gstreamer/install installs it"
     if tuple(map(int, probe.stdout.split())) != sys.version_info[:2]:
         return f"the system's Python is {probe.stdout.strip().replace(' ', '.')}, this environment is of another"
-    for element in ELEMENTS:
+    for element in ELEMENTS.split():
         if subprocess.run(["gst-inspect-1.0", "--exists", element]).returncode:
             return f"GStreamer has no {element}; plugins/gstreamer/install installs it"
     return ""

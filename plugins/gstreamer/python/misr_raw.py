@@ -61,7 +61,7 @@ class Raw:
             "rgb" if f.flags & flag.RGB else "gray" if f.flags & flag.GRAY else "yuv",
             depth=f.depth[0],
             subsampling=(1 << f.w_sub[1], 1 << f.h_sub[1]) if f.n_components > 1 else (1, 1),
-            alpha=f.n_components in (2, 4),
+            alpha=f.n_components == 4,
             matrix=GstVideo.video_color_matrix_to_iso(told.matrix),
             range={1: 2, 2: 1}.get(int(told.range), 0),  # GStreamer: 1 full, 2 limited
             primaries=GstVideo.video_color_primaries_to_iso(told.primaries),
@@ -71,8 +71,6 @@ class Raw:
 
     def read(self, buffer: Gst.Buffer) -> Any:
         """The buffer's picture as a misr.Frame of arrays of its own; ValueError for a field or too few bytes."""
-        import numpy as np
-
         import misr
 
         if int(buffer.get_flags()) & int(GstVideo.VideoBufferFlags.INTERLACED):
@@ -82,7 +80,7 @@ class Raw:
         try:
             with buffer.map(Gst.MapFlags.READ) as memory:
                 views = list(self.components(memory.data, stride, offset))
-                planes = tuple(np.array(view) >> shift for view, shift in views)
+                planes = tuple(view >> shift for view, shift in views)
                 del views  # arrays upon the memory, which is to be unmapped
         except (ValueError, TypeError):  # numpy's word for rows beyond the memory
             size = f"{self.width}x{self.height} {self.format.name}"
@@ -100,7 +98,7 @@ class Raw:
             np.ndarray(self.bytes, np.uint8, memory.data).fill(255)  # the x of RGBx: opaque, should one take it for A
             parts = self.components(memory.data, self.stride, self.offset)
             for (view, shift), plane in zip(parts, frame.planes, strict=True):
-                view[...] = plane << shift
+                np.left_shift(plane, shift, out=view)
             del view, parts
         buffer.copy_into(shell, OUTSIDE, 0, WHOLE)
         return buffer

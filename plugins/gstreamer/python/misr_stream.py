@@ -72,7 +72,10 @@ class Stream(Gst.Element):
     def drain(self) -> Gst.FlowReturn:
         """Push all that is held."""
         session, self.session = self.session, None
-        return self.give(session.flush() if session else [])
+        try:
+            return self.give(session.flush() if session else [])
+        except Exception as e:
+            return self.fail(e)
 
     def give(self, frames: list[Any]) -> Gst.FlowReturn:
         """Push finished pictures, after each the events that came after it."""
@@ -98,14 +101,14 @@ class Stream(Gst.Element):
             return passed
         if not kind & Gst.EventTypeFlags.SERIALIZED:
             return pad.event_default(parent, event)
-        try:
-            if event.type == Gst.EventType.CAPS:
+        if event.type == Gst.EventType.CAPS:
+            try:
                 return self.begin(event.parse_caps())
-            if event.type in DRAINING:
-                self.drain()
-        except Exception as e:
-            self.fail(e)
-            return event.type == Gst.EventType.EOS and pad.event_default(parent, event)
+            except Exception as e:
+                self.fail(e)
+                return False
+        if event.type in DRAINING:
+            self.drain()
         if self.held:
             self.held.append(event)
             return True
@@ -115,7 +118,8 @@ class Stream(Gst.Element):
         """New caps, after all that is held of the old; ValueError for those that misr, or what follows, does not take."""
         if self.caps is not None and caps.is_equal(self.caps):
             return True
-        self.drain()
+        if self.drain() != Gst.FlowReturn.OK:
+            return False
         taken, out = Raw(caps), enlarged(caps, self.up.card.scale)
         made = Raw(out)
         if self.srcpad.is_linked() and not self.srcpad.peer_query_accept_caps(out):

@@ -73,6 +73,8 @@ class MisrUpscale(Stream):
             return
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision} is not one of {', '.join(PRECISIONS)}")
+        if 0 < self.scale < 1:
+            raise ValueError(f"scale={self.scale:g} makes pictures smaller; that is for videoscale")
         try:
             from misr import Upscaler
         except ImportError as e:
