@@ -362,6 +362,19 @@ def test_nothing_and_nonsense_are_named(tmp_path: Path, send: bytes, why: str) -
     assert why in one_sentence(said)
 
 
+def test_a_terminal_is_no_pipe() -> None:
+    pty = pytest.importorskip("pty")
+    _, terminal = pty.openpty()
+    done = subprocess.run(FILTER, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "standard input is a terminal" in one_sentence(done.stderr)
+    done = subprocess.run(
+        FILTER, stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "standard output is a terminal" in one_sentence(done.stderr)
+
+
 def test_a_reader_that_goes_away_ends_it_while_the_sender_is_silent(tmp_path: Path) -> None:
     data = raw(tmp_path, 60, size=(320, 240)).read_bytes()
     with subprocess.Popen(FILTER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -89,6 +90,11 @@ def filter(
     )
     if target != "-" and not Path(target).suffix:
         raise InputError(f"{target}: a file wants an extension, such as .mkv; - is standard output")
+    for name, path, stream in (("input", source, sys.stdin), ("output", target, sys.stdout)):
+        if path == "-" and stream.isatty():
+            raise InputError(
+                f"standard {name} is a terminal; `misr filter` stands between two pipes: a | misr filter | b"
+            )
     o.use_threads(threads)
     from misr.cli.upscale import one
 
