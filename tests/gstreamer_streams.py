@@ -16,23 +16,10 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import GLib, GObject, Gst, GstVideo  # noqa: E402
+from gstreamer_pipelines import FRAME, PIPELINES  # noqa: E402
 
-FRAME = Gst.SECOND // 25
 VIDEO = {"model": "video-x2", "batch": 1}  # windows of 16 frames and 4 after
 SMALL = "video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1"
-PLANAR = {
-    "I420": "YV12 NV12 NV21",
-    "Y42B": "NV16 NV61 YUY2 UYVY YVYU VYUY",
-    "Y444": "NV24 v308 IYU2",
-    "YUV9": "YVU9",
-    "A420": "AV12",
-    "AYUV": "VUYA",
-    "I420_10LE": "P010_10LE",
-    "I420_12LE": "P012_LE",
-    "GBR": "RGB BGR RGBx BGRx xRGB xBGR RGBP BGRP",
-    "GBRA": "RGBA BGRA ARGB ABGR",
-    "ARGB64": "RGBA64_LE BGRA64_LE ARGB64_LE ABGR64_LE",
-}
 
 
 class Line:
@@ -192,6 +179,13 @@ def other_size() -> Any:
     return [line.many(range(4, 7)).end(), line.errors()]
 
 
+def another_stream() -> Any:
+    """3 buffers, and 2 of another stream of the same caps."""
+    line = Line(**VIDEO).many(range(3))
+    line.start(SMALL)
+    return numbers(line.many(range(3, 5)).end())
+
+
 def told() -> Any:
     """What the latency query says, by rate; and messages that it has changed."""
     found = []
@@ -311,77 +305,6 @@ def settings_again() -> Any:
     return [g[1] for g in line.got if isinstance(g, list)]
 
 
-def formats() -> Any:
-    """Of every format, whether one colour stays it, and many colours become what they do in a planar format."""
-    element = Gst.ElementFactory.find("misrupscale").get_static_pad_templates()[0].get_caps()
-    return {name: [plain(name), many(name)] for name in element.get_structure(0).get_value("format")}
-
-
-def plain(name: str) -> bool:
-    """One colour, enlarged by us, against the same drawn at twice the size."""
-    source = "videotestsrc num-buffers=1 pattern=solid-color foreground-color=0xff4080c0"
-    source += f" ! video/x-raw,format={name},chroma-site=mpeg2"
-    ours = f"{source},width=32,height=16 ! misrupscale model=nearest ! appsink name=a"
-    theirs = f"{source},width=64,height=32 ! appsink name=a"
-    a, b = (run(pipeline, "a")[0] for pipeline in (ours, theirs))
-    return a == b
-
-
-def many(name: str) -> bool | None:
-    """Enlarged and then repacked, against repacked and then enlarged; None where GStreamer has no planar form of the format."""
-    planar = next((to for to, packed in PLANAR.items() if name in packed.split()), None)
-    if planar is None:
-        return None
-    convert = f"videoconvert chroma-mode=none dither=none matrix-mode=none ! video/x-raw,format={planar}"
-    a, b = run(
-        f"videotestsrc num-buffers=1 pattern=smpte ! video/x-raw,format={name},width=32,height=16,chroma-site=mpeg2 "
-        f"! tee name=t ! queue ! misrupscale ! {convert} ! appsink name=a t. ! queue ! {convert} ! misrupscale ! appsink name=b",
-        "ab",
-    )
-    return a == b and len(set(a)) > 20
-
-
-def run(pipeline: str, sinks: str) -> list[bytes]:
-    """The one buffer that comes to each sink."""
-    made = Gst.parse_launch(pipeline)
-    made.set_state(Gst.State.PLAYING)
-    buffers = [made.get_by_name(sink).emit("pull-sample").get_buffer() for sink in sinks]
-    made.set_state(Gst.State.NULL)
-    return [b.extract_dup(0, b.get_size()) for b in buffers]
-
-
-def sought() -> Any:
-    """Frames that reach a sink after a seek to frame 10 of 30, made when the sink has its first frame."""
-    made = Gst.parse_launch(
-        "videotestsrc num-buffers=30 ! video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1 "
-        "! misrupscale model=video-x2 batch=1 ! appsink name=a sync=false"
-    )
-    made.set_state(Gst.State.PAUSED)
-    made.get_state(20 * Gst.SECOND)
-    made.seek(1, Gst.Format.TIME, Gst.SeekFlags.FLUSH, Gst.SeekType.SET, 10 * FRAME, Gst.SeekType.SET, 18 * FRAME)
-    made.set_state(Gst.State.PLAYING)
-    sink, found = made.get_by_name("a"), []
-    while sample := sink.emit("pull-sample"):
-        found.append(sample.get_buffer().pts // FRAME)
-    made.set_state(Gst.State.NULL)
-    return found
-
-
-def from_a_camera() -> Any:
-    """How many frames of a live source come to a sink that keeps time, and the latency of it all in frames."""
-    made = Gst.parse_launch(
-        "videotestsrc is-live=true num-buffers=20 ! video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1 "
-        "! misrupscale model=video-x2 batch=1 ! fakesink name=a sync=true qos=true max-lateness=0"
-    )
-    made.set_state(Gst.State.PLAYING)
-    made.get_bus().timed_pop_filtered(20 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
-    query = Gst.Query.new_latency()
-    made.query(query)
-    stats = made.get_by_name("a").get_property("stats")
-    made.set_state(Gst.State.NULL)
-    return [stats.get_value("rendered") + stats.get_value("dropped"), query.parse_latency().min_latency // FRAME]
-
-
 def memory() -> Any:
     """Peak memory in kB after 100 and 800 buffers of 320x240."""
     line = Line("video/x-raw,format=I420,width=320,height=240,framerate=25/1", model="bicubic")
@@ -401,6 +324,7 @@ STREAMS: tuple[Callable[[], Any], ...] = (
     lost_data,
     flushed,
     other_size,
+    another_stream,
     told,
     caps_out,
     rows_of_other_lengths,
@@ -409,9 +333,7 @@ STREAMS: tuple[Callable[[], Any], ...] = (
     refused,
     too_few_bytes,
     settings_again,
-    formats,
-    sought,
-    from_a_camera,
+    *PIPELINES,
     memory,
 )
 

@@ -154,6 +154,10 @@ def test_another_size_begins_after_all_of_the_one_before(came: dict[str, Any]) -
     assert errors == []
 
 
+def test_another_stream_begins_after_all_of_the_one_before_and_tells_its_caps(came: dict[str, Any]) -> None:
+    assert came["another_stream"] == [0, 1, 2, "stream-start", "caps", "segment", 3, 4, "eos"]
+
+
 def test_latency_is_told_in_the_frames_that_are_held(came: dict[str, Any]) -> None:
     second = 10**9
     for (message, live, least, most), rate in zip(came["told"], (25, 50, 25), strict=True):  # 0/1 is told as 25

@@ -38,11 +38,14 @@ class Raw:
     """How buffers of fixed caps hold their samples; ValueError for caps that misr cannot take."""
 
     def __init__(self, caps: Gst.Caps) -> None:
-        if caps.get_structure(0).get_string("format") not in FORMATS.split(", "):
+        try:
+            self.info = GstVideo.VideoInfo.new_from_caps(caps)
+        except TypeError:  # how the bindings say that there is none
+            self.info = None
+        if self.info is None or self.info.finfo.name not in FORMATS.split(", "):
             raise ValueError(
                 f"{caps.to_string()} is not raw video that misr takes; put videoconvert before misrupscale"
             )
-        self.info = GstVideo.VideoInfo.new_from_caps(caps)
         modes = GstVideo.VideoInterlaceMode
         if self.info.interlace_mode not in (modes.PROGRESSIVE, modes.MIXED):  # mixed: each buffer says what it is
             raise ValueError("the video is interlaced; put deinterlace before misrupscale")

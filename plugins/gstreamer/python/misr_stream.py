@@ -90,16 +90,15 @@ class Stream(Gst.Element):
 
     def event(self, pad: Gst.Pad, parent: Any, event: Gst.Event) -> bool:
         """An event from upstream."""
-        kind = Gst.EventType.get_flags(event.type)
         if event.type == Gst.EventType.FLUSH_STOP:
-            kept = [e for e in self.held if isinstance(e, Gst.Event)]
+            events = [e for e in self.held if isinstance(e, Gst.Event)]
             self.forget()
             passed = pad.event_default(parent, event)
-            for e in kept:
-                if Gst.EventType.get_flags(e.type) & Gst.EventTypeFlags.STICKY:
+            for e in events:
+                if Gst.EventType.get_flags(e.type) & Gst.EventTypeFlags.STICKY:  # tags outlive a flush
                     self.srcpad.push_event(e)
             return passed
-        if not kind & Gst.EventTypeFlags.SERIALIZED:
+        if not Gst.EventType.get_flags(event.type) & Gst.EventTypeFlags.SERIALIZED:
             return pad.event_default(parent, event)
         if event.type == Gst.EventType.CAPS:
             try:
@@ -109,6 +108,8 @@ class Stream(Gst.Element):
                 return False
         if event.type in DRAINING:
             self.drain()
+        if event.type == Gst.EventType.STREAM_START:
+            self.caps = None  # a stream tells its caps anew, also when they are the same
         if self.held:
             self.held.append(event)
             return True
