@@ -74,7 +74,7 @@ class GStreamer:
         "gbrp10le",
     )
     keeps = frozenset({"time", "tags", "sar"})
-    tick = Fraction(1, 1000)  # GStreamer counts nanoseconds, the Matroska around it milliseconds
+    tick = Fraction(1, 10**9)
     codes = 0
     error: type[BaseException] = HostError
 
