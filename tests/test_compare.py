@@ -32,6 +32,13 @@ def test_partners_are_of_one_time_whatever_their_numbers():
     assert partners(times, [], MS) == [None] * 6
 
 
+def test_partners_are_within_a_quarter_of_the_shorter_frame():
+    within = tolerance(Fraction(25), Fraction(50))
+    assert within == Fraction(1, 200)
+    assert partners([Fraction(0)], [within], within) == [0]
+    assert partners([Fraction(0)], [within + MS], within) == [None]
+
+
 def test_one_frame_is_the_partner_of_one_frame():
     times = [Fraction(0), Fraction(1, 25), Fraction(7, 100)]
     assert partners(times, [Fraction(5, 100)], Fraction(1)) == [None, 0, None]

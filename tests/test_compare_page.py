@@ -21,7 +21,7 @@ CODES = {"before": 40, "after": 200, "other": 120, "truth": 190}
 
 
 def flat(folder: Path, name: str, numbers=range(FRAMES)) -> Path:
-    """A sequence of flat gray pictures, with one bright pixel in a corner of the first."""
+    """A sequence of flat gray pictures."""
     place = folder / name
     place.mkdir()
     size = (24, 32) if name == "before" else (48, 64)
@@ -181,6 +181,43 @@ def test_the_loupe_shows_one_place_of_every_input(browser):
     assert browser.js("state.lx") > before
     browser.key("z")
     assert browser.js("$('loupes').hidden")
+
+
+def halves(left: str, right: str) -> str:
+    """JavaScript for a canvas of two colours, to stand for a picture."""
+    return f"""(() => {{
+        const sheet = document.createElement("canvas"), pen = sheet.getContext("2d", {{ willReadFrequently: true }});
+        [sheet.width, sheet.height] = [64, 48];
+        pen.fillStyle = "{left}"; pen.fillRect(0, 0, 32, 48);
+        pen.fillStyle = "{right}"; pen.fillRect(32, 0, 32, 48);
+        return sheet;
+    }})()"""
+
+
+def test_the_loupe_is_where_it_is_put(browser):
+    browser.key("z")
+    browser.wait("$('power-told').value")
+    browser.js(f"current[1] = {halves('rgb(10 10 10)', 'rgb(90 90 90)')}; 0")
+    for x, seen in ((0.25, 10), (0.75, 90)):
+        browser.js(f"lookAt({x}, 0.5)")
+        assert code(browser, 0.5, canvas=".lens:nth-child(2) canvas") == seen
+
+
+def test_a_difference_is_that_of_the_channel_with_most_in_either_direction(browser):
+    one, other = halves("rgb(10 100 7)", "rgb(90 5 5)"), halves("rgb(50 100 7)", "rgb(90 5 25)")
+    for a, b in ((one, other), (other, one)):
+        found = browser.js(f"(() => {{ const d = difference({a}, {b}); return [d.mean, d.largest] }})()")
+        assert found == [30, 40]
+
+
+def test_what_was_asked_for_last_is_shown_however_slow_the_rest(browser):
+    browser.js("""{
+        const quick = picture, slow = () => new Promise((done) => setTimeout(done, 80));
+        picture = async (input, n) => { if (n === 1) await slow(); return quick(input, n); };
+    }""")
+    browser.js("go(1); go(2); new Promise((r) => setTimeout(r, 160))")
+    assert browser.js("shown") == 2
+    assert code(browser, 0.25) == 42
 
 
 def test_zooming_keeps_inputs_on_one_place(browser):
