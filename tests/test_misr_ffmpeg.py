@@ -118,6 +118,18 @@ def test_what_does_not_travel_is_named(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
+def test_what_ffmpeg_made_do_with_is_shown(tmp_path: Path) -> None:
+    source = clip(tmp_path / "in.mkv", 20)
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    source.write_bytes(data)
+    done = misr_ffmpeg("-i", source, "-m", "bicubic", "--", *QUICK, tmp_path / "out.mkv")
+    assert done.returncode == 0, done.stderr
+    assert "h264" in done.stderr
+    assert "frame=" not in done.stderr
+
+
+@needs_ffmpeg
 def test_the_line_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     block = re.search(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     assert block

@@ -52,9 +52,13 @@ def run(words: list[list[str]]) -> None:
         texts = [text_of(file) for file in said]
     if any(codes):
         raise Failed(blame(codes, texts))
-    for line in texts[1].splitlines():
-        if line.startswith("note"):
-            print(line, file=sys.stderr)
+    notes = [line for line in texts[1].splitlines() if line.startswith("note")]
+    for line in (
+        *texts[0].splitlines(),
+        *notes,
+        *texts[2].splitlines(),
+    ):  # what ffmpeg made do with, as a damaged frame
+        print(line, file=sys.stderr)
 
 
 def text_of(file: IO[str]) -> str:

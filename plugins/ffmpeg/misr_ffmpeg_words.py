@@ -87,6 +87,17 @@ def stages(command: Command, part: Path | None) -> tuple[list[list[str]], tuple[
     read += ["-c", "copy", *cut, *plan.options, *after, *timing(after, None), "-c:V", "rawvideo", "-strict", "-1"]
     read += ["-avoid_negative_ts", "disabled", "-output_ts_offset", later, "-f", "matroska", "pipe:1"]
     told = written(command.target, command.write, plan.rate)
-    write = ["ffmpeg", "-hide_banner", "-v", "warning", "-stats", "-copyts", "-i", "pipe:0", *told, *command.write]
+    write = [
+        "ffmpeg",
+        "-hide_banner",
+        "-v",
+        "warning",
+        "-stats" if sys.stderr.isatty() else "-nostats",
+        "-copyts",
+        "-i",
+        "pipe:0",
+        *told,
+        *command.write,
+    ]
     write += ["-output_ts_offset", f"-{later}", "-y", str(part or command.target)]
     return [read, [sys.executable, "-m", "misr", "filter", *command.filter], write], plan.notes
