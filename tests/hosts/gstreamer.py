@@ -18,8 +18,8 @@ from tests.hosts import ROOT, HostError, Shown, read
 PLUGIN = ROOT / "plugins" / "gstreamer"
 PYTHON = "/usr/bin/python3"  # Debian's, which its GStreamer runs
 PROBE = (
-    "import gi, sys; gi.require_version('Gst', '1.0'); gi.require_version('GstVideo', '1.0'); "
-    "from gi.repository import Gst, GstVideo; print(*sys.version_info[:2])"
+    "import gi, os, sys; gi.require_version('Gst', '1.0'); gi.require_version('GstVideo', '1.0'); "
+    "from gi.repository import Gst, GstVideo; print(*sys.version_info[:2], os.path.dirname(gi.__path__[0]))"
 )
 ELEMENTS = (
     "decodebin matroskademux qtdemux aacparse avdec_ffv1 avdec_h264 avenc_ffv1 x264enc matroskamux videoconvert appsink"
@@ -28,10 +28,23 @@ ELEMENTS = (
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment in which GStreamer finds the element, and the element finds misr; its registry is in the folder."""
-    paths = {"PYTHONPATH": os.pathsep.join((sysconfig.get_path("purelib"), str(ROOT)))}
+    paths = {"PYTHONPATH": os.pathsep.join((sysconfig.get_path("purelib"), str(ROOT), bindings()))}
     quiet = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
     registry = {"GST_PLUGIN_PATH": str(PLUGIN), "GST_REGISTRY": str(folder / "registry.bin")}
     return {**os.environ, **paths, **quiet, **registry, **more}
+
+
+@cache
+def probe() -> list[str]:
+    """The version, major and minor, of the system's Python, and where its gi lies; [] where it has none for GStreamer."""
+    if not Path(PYTHON).exists():
+        return []
+    return subprocess.run([PYTHON, "-c", PROBE], capture_output=True, text=True).stdout.split()
+
+
+def bindings() -> str:
+    """Where GStreamer's Python finds gi, also while an environment is active that it takes for its home."""
+    return probe()[2] if probe() else ""
 
 
 @cache
@@ -39,11 +52,10 @@ def missing() -> str:
     """Why GStreamer with Python elements cannot be run here; "" when it can."""
     if not shutil.which("gst-launch-1.0") or not shutil.which("gst-inspect-1.0"):
         return "gst-launch-1.0 is not installed; plugins/gstreamer/install installs it"
-    probe = subprocess.run([PYTHON, "-c", PROBE], capture_output=True, text=True) if Path(PYTHON).exists() else None
-    if probe is None or probe.returncode:
+    if not probe():
         return "the system's Python has no gi for GStreamer; plugins/gstreamer/install installs it"
-    if tuple(map(int, probe.stdout.split())) != sys.version_info[:2]:
-        return f"the system's Python is {probe.stdout.strip().replace(' ', '.')}, this environment is of another"
+    if tuple(map(int, probe()[:2])) != sys.version_info[:2]:
+        return f"the system's Python is {'.'.join(probe()[:2])}, this environment is of another"
     for element in ELEMENTS.split():
         if subprocess.run(["gst-inspect-1.0", "--exists", element]).returncode:
             return f"GStreamer has no {element}; plugins/gstreamer/install installs it"
