@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 NAME_WIDTH = 22  # characters
+OPTIONAL = (  # package, what needs it, the extra it comes with
+    ("rasterio", "GeoTIFF", "geo"),
+    ("onnxruntime", "misr export to .onnx", "export"),
+    ("openvino", "misr export to .xml", "export"),
+)
 CONTAINERS = (("mkv", "matroska"), ("mp4", "mp4"), ("mov", "mov"), ("webm", "webm"))
 
 
@@ -34,10 +39,11 @@ def software() -> Iterator[tuple[str, str]]:
     yield "PyAV", f"{have['PyAV']} (libavcodec {have.get('libavcodec', 'unknown')})"
     yield "OpenCV", cv2.__version__
     yield "ffmpeg", shutil.which("ffmpeg") or "not there: misr-ffmpeg needs it, apt-get install ffmpeg"
-    try:
-        yield "rasterio", version("rasterio")
-    except PackageNotFoundError:
-        yield "rasterio", 'not there: GeoTIFF needs it, pip install "misr[geo]"'
+    for package, wants, extra in OPTIONAL:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield package, f'not there: {wants} needs it, pip install "misr[{extra}]"'
 
 
 def devices() -> Iterator[tuple[str, str]]:
