@@ -118,6 +118,14 @@ def test_what_does_not_travel_is_named(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
+def test_a_writer_that_has_enough_ends_it_well(tmp_path: Path) -> None:
+    words = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25", "-m", "bicubic"]  # without an end
+    done = misr_ffmpeg(*words, "--", *QUICK, "-frames:v", "7", tmp_path / "out.mkv")
+    assert done.returncode == 0, done.stderr
+    assert len(times(tmp_path / "out.mkv")) == 7
+
+
+@needs_ffmpeg
 def test_what_ffmpeg_made_do_with_is_shown(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mkv", 20)
     data = bytearray(source.read_bytes())

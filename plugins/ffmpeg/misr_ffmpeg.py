@@ -50,15 +50,13 @@ def run(words: list[list[str]]) -> None:
             for p in running:
                 p.wait()
         texts = [text_of(file) for file in said]
-    if any(codes):
+    enough = codes[2] == 0 and "closed it" in texts[1]  # the writer was told to end early, by -t or -frames:v
+    if any(codes) and not enough:
         raise Failed(blame(codes, texts))
-    notes = [line for line in texts[1].splitlines() if line.startswith("note")]
-    for line in (
-        *texts[0].splitlines(),
-        *notes,
-        *texts[2].splitlines(),
-    ):  # what ffmpeg made do with, as a damaged frame
-        print(line, file=sys.stderr)
+    texts[0] = "" if enough else texts[0]
+    texts[1] = "\n".join(line for line in texts[1].splitlines() if line.startswith("note"))
+    if told := "\n".join(text for text in texts if text):  # what ffmpeg made do with, as a damaged frame
+        print(told, file=sys.stderr)
 
 
 def text_of(file: IO[str]) -> str:

@@ -66,10 +66,10 @@ def is_number(text: str) -> bool:
 def part_of(target: str) -> Path | None:
     """Where an output grows before it gets its name; None for what is no single file."""
     path = Path(target)
-    plain = (
-        target != "-" and ":" not in target.split("/")[0] and "%" not in target and path.suffix.lower() not in DIRECT
-    )
-    return path.with_name(f".{path.stem}.part{path.suffix}") if plain and not path.is_char_device() else None
+    several = "%" in target or path.suffix.lower() in DIRECT
+    if several or target == "-" or ":" in target.split("/")[0] or path.is_char_device():
+        return None
+    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def stages(command: Command, part: Path | None) -> tuple[list[list[str]], tuple[str, ...]]:
@@ -81,23 +81,11 @@ def stages(command: Command, part: Path | None) -> tuple[list[list[str]], tuple[
     later = f"{float(plan.head_start_s):.6f}"
     stdin = [] if source in ("-", "pipe:", "pipe:0") else ["-nostdin"]
     read = ["ffmpeg", "-hide_banner", "-v", "error", "-nostats", *stdin, *before, "-i", source]
-    cut = (
-        ["-copypriorss", "0"] if "-ss" in before else []
-    )  # no sound from the keyframe before the cut, which has no picture
+    cut = ["-copypriorss", "0"] if "-ss" in before else []  # no sound from before the cut, where there is no picture
     read += ["-c", "copy", *cut, *plan.options, *after, *timing(after, None), "-c:V", "rawvideo", "-strict", "-1"]
     read += ["-avoid_negative_ts", "disabled", "-output_ts_offset", later, "-f", "matroska", "pipe:1"]
     told = written(command.target, command.write, plan.rate)
-    write = [
-        "ffmpeg",
-        "-hide_banner",
-        "-v",
-        "warning",
-        "-stats" if sys.stderr.isatty() else "-nostats",
-        "-copyts",
-        "-i",
-        "pipe:0",
-        *told,
-        *command.write,
-    ]
+    progress = "-stats" if sys.stderr.isatty() else "-nostats"
+    write = ["ffmpeg", "-hide_banner", "-v", "warning", progress, "-copyts", "-i", "pipe:0", *told, *command.write]
     write += ["-output_ts_offset", f"-{later}", "-y", str(part or command.target)]
     return [read, [sys.executable, "-m", "misr", "filter", *command.filter], write], plan.notes
