@@ -248,6 +248,20 @@ def test_the_command_on_the_page_makes_the_page_again(tmp_path):
 # ---------------------------------------------------------------- what cannot be
 
 
+def test_a_damaged_clip_is_one_sentence_or_its_frames_repeat(tmp_path, capsys):
+    path = media.clip(tmp_path, size=(64, 48), codec="mjpeg", pix_fmt="yuvj420p", frames=20)
+    with media.av.open(str(path)) as source:
+        packets = [bytes(p) for p in source.demux() if p.size]
+    worn = tmp_path / "worn.mkv"
+    worn.write_bytes(path.read_bytes().replace(packets[9], bytes(len(packets[9]))))
+    page = tmp_path / "x.html"
+    assert command("compare", path, worn, "-o", page, "-t", "2") == 1
+    assert "--on-error repeat" in one_sentence(capsys.readouterr().err)
+    assert not page.exists()
+    assert command("compare", path, worn, "-o", page, "-t", "2", "--on-error", "repeat") == 0
+    assert told(page)["inputs"][1]["at"] == [n / 25 for n in range(20)]
+
+
 BAD = [
     ("none.mkv b.mkv -o x.html", "no such file"),
     ("a.mkv none.mkv -o x.html", "no such file"),

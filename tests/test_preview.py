@@ -86,6 +86,19 @@ def test_a_clip_shorter_than_the_preview_is_shown_whole(tmp_path):
     assert "0.00 s to 0.32 s" in seen.comparison.notes[0]
 
 
+def test_a_preview_reads_the_clip_as_the_run_does(tmp_path):
+    source, target = clip(tmp_path, "a"), tmp_path / "b.mkv"
+    how = misr.Settings(
+        model="bilinear", scale=2, codec="ffv1", framerate=Fraction(10), retag=misr.frame.Retag(range=2)
+    )
+    seen = preview(str(source), str(target), how, Fraction(1))
+    assert seen.comparison.frames == 8
+    facts = told(tmp_path / "b.mkv.preview.html")
+    assert facts["times"] == [n / 10 for n in range(8)]
+    assert None not in facts["inputs"][1]["at"]
+    assert all("range 2" in i["facts"]["colour (H.273)"] for i in facts["inputs"])
+
+
 @pytest.mark.parametrize("value", ["0", "soon", "-3s", ""])
 def test_a_preview_of_nothing_is_refused(tmp_path, capsys, value):
     source = clip(tmp_path, "a", range(3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from misr.cli.options import Text
 from misr.errors import InputError
 
 if TYPE_CHECKING:
+    from misr.io.reader import OnError
     from misr.plan import Settings
     from misr.report import Comparison
 
@@ -37,6 +38,7 @@ def compare(
     names: Annotated[Text, typer.Option("--names", metavar="A[,B...]", help="What every AFTER is called.")] = None,
     framerate: Annotated[Text, typer.Option("-framerate", help="Pictures per second of sequences; BEFORE's.")] = None,
     size: Annotated[Text, typer.Option("-fs", help="How large the page may be, in bytes: 200M.")] = "50M",
+    on_error: o.OnErrorName = "stop",
     progress: o.ProgressKind = "bar",
     debug: o.Debug = False,
 ) -> None:
@@ -44,6 +46,7 @@ def compare(
 
     Frames that belong together are those shown at one time. The page needs no network and no other file.
     """
+    o.one_of("--on-error", on_error, "stop", "repeat")
     o.one_of("--progress", progress, "bar", "json", "none")
     from misr.cli.progress import Meter
     from misr.report import Comparing
@@ -58,6 +61,7 @@ def compare(
         names=tuple(name.strip() for name in names.split(",")) if names else (),
         framerate=o.ratio(framerate),
         limit_bytes=size_bytes(size),
+        on_error=cast("OnError", on_error),
     )
     with Meter(progress, 0) as meter:
         made = make(paths[0], paths[1:], out, how, ref=ref, progress=meter.update)

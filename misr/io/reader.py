@@ -284,14 +284,15 @@ class Reader:
         if codec == "mjpeg" and len(first.planes) == 4:
             raise InputError(f"{self.name}: a CMYK JPEG, whose black FFmpeg takes for alpha; convert it to RGB first")
         tick = rational(stream.time_base) or Fraction(1, 90000)
-        rate = self._rate or nominal_rate(stream, frames, tick)
-        tick = 1 / rate if self._rate else tick
+        rate = nominal_rate(stream, frames, tick)
         duration = stream.duration * tick if stream.duration else None
         if duration is None and self._container.duration:
             duration = Fraction(self._container.duration, av.time_base)
         if duration is not None and not 0 < duration < 10**6:
             duration = None  # one file in the wild claims 136 years
         count = stream.frames or (round(duration * rate) if duration else 0)
+        if self._rate:  # the frames are these, their times are not
+            rate, tick, duration = self._rate, 1 / self._rate, count / self._rate if count else None
         hdr = tuple((kind, data) for kind in HDR_KINDS if (data := side_data(first, kind)) is not None)
         start = first.pts * (rational(first.time_base) or tick) if first.pts is not None else Fraction(0)
         kind = "" if deinterlace == "off" else field_order(frames) or ("tff" if deinterlace == "on" else "")

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from misr.errors import InputError, OutputError
 from misr.frame import Frame
+from misr.io.pictures import is_sequence
 from misr.journal import write_whole
 from misr.pipeline import prefetch
+from misr.plan import Settings
 from misr.report.detail import busiest_span
 from misr.report.inputs import Input, Role, opened
 from misr.report.moments import Moments, find, frames_of
@@ -57,16 +59,19 @@ def compare(
     check(given, str(out), truth, how)
     with ExitStack() as readers:
 
-        def enter(path: str, role: Role, name: str = "", rate: Fraction | None = how.framerate) -> Input:
-            it = opened(path, role, name=name, rate=rate)
+        def enter(
+            path: str, role: Role, rate: Fraction | None, name: str = "", reading: Settings | None = None
+        ) -> Input:
+            usual = Settings(framerate=rate if is_sequence(path) else None, on_error=how.on_error)
+            it = opened(path, role, name=name, how=reading or usual)
             readers.callback(it.reader.close)
             return it
 
-        first = enter(str(before), "before")
-        rate = how.framerate or first.info.rate
-        others = [enter(path, "after", name, rate) for path, name in zip_longest(given, how.names, fillvalue="")]
+        first = enter(str(before), "before", how.framerate, reading=how.reading)
+        rate = how.framerate or first.info.rate  # of sequences; clips have their own
+        others = [enter(path, "after", rate, name) for path, name in zip_longest(given, how.names, fillvalue="")]
         others = [replace(it, told=path) for it, path in zip(others, [*how.paths, *[""] * len(others)], strict=False)]
-        others += [] if truth is None else [enter(truth, "reference", "", rate)]
+        others += [] if truth is None else [enter(truth, "reference", rate)]
         first, *others = distinct([first, *others])
         notes, start = begin(first, how)
         seen = find(first, others, start=start, duration=how.seconds, most=how.frames, shift=how.shift)

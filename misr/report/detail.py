@@ -19,7 +19,7 @@ from misr.pipeline import AnyReader
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CPU = torch.device("cpu")
-PLACES = 48  # looked at in a long clip, a few frames each
+PLACES = 48  # looked at in a long clip
 LOOK_THROUGH = 900  # frames; a clip of at most as many is read from end to end
 EVERY = 5  # of its frames one is looked at
 

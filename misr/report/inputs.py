@@ -91,13 +91,13 @@ class Input:
         }
 
 
-def opened(path: str, role: Role, *, name: str = "", rate: Fraction | None = None) -> Input:
-    """An input, its pictures upright; `rate` is the pictures per second of a sequence. InputError in one sentence."""
+def opened(path: str, role: Role, *, name: str = "", how: Settings | None = None) -> Input:
+    """An input, its pictures upright, read as told: see misr.Settings. InputError in one sentence."""
     if path == "-":
         raise InputError("standard input can be read only once; compare files")
     if not is_sequence(path) and not Path(path).exists():
         raise InputError(f"{path}: no such file")
-    how = Settings(framerate=rate if is_sequence(path) else None)  # a clip has its own times
+    how = how or Settings()
     reader = open_reader(path, Span(), how, upright=False)
     rotation = reader.info.rotation % 360
     if rotation:

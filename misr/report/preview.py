@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from misr.errors import InputError
+from misr.errors import InputError, OutputError
 from misr.pipeline import Progress, run
 from misr.plan import Settings, open_reader, plan, several, span_of
 from misr.report.comparison import Comparison, compare
@@ -44,8 +44,10 @@ def preview(
     if "-" in (source, target):
         raise InputError("--preview reads the clip twice and writes a page beside the output; name files for both")
     page = Path(f"{target.rstrip('/')}.preview.html")
+    if not page.parent.is_dir():
+        raise OutputError(f"{page.parent}: no such folder; make it first")
     span = span_of(wanted)
-    reader = open_reader(source, span, replace(wanted, deinterlace="off"), upright=False)
+    reader = open_reader(source, span, wanted, upright=False)
     try:
         if not several(reader.info):
             raise InputError(f"{source} is one picture; upscale it, and see both with misr compare")
@@ -70,6 +72,7 @@ def preview(
             shift=busiest.begin,
             names=(f"{Path(target).name}: {up.card.name}",),
             framerate=wanted.framerate,
+            reading=wanted,
             paths=(target,),
             command=command,
             notes=(busiest.told(),),

@@ -9,6 +9,8 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from misr.errors import InputError
+from misr.io.reader import OnError
+from misr.plan import Settings
 
 SECONDS = Fraction(3)
 OPTIONS = {  # settings, and the options of `misr compare` that say the same
@@ -20,6 +22,7 @@ OPTIONS = {  # settings, and the options of `misr compare` that say the same
     "names": "--names",
     "framerate": "-framerate",
     "limit_bytes": "-fs",
+    "on_error": "--on-error",
 }
 
 
@@ -34,6 +37,8 @@ class Comparing:
     names        what AFTERS are called, in order; their file names by default
     framerate    pictures per second of sequences; BEFORE's by default, 25 where that is one
     limit_bytes  of the page: pictures are kept without loss, else as JPEG, else in part, else fewer of them
+    on_error     what a frame that does not decode becomes: an error, or the frame before it once more
+    reading      how BEFORE is read where it is not as it says of itself: its colours, rate and fields
     paths        where AFTERS are said to be, in order, where the files are only for a while
     command      the line that makes the page again, where it is not `misr compare`; notes: further sentences for readers
     """
@@ -46,6 +51,8 @@ class Comparing:
     names: tuple[str, ...] = ()
     framerate: Fraction | None = None
     limit_bytes: int = 50_000_000
+    on_error: OnError = "stop"
+    reading: Settings | None = None
     paths: tuple[str, ...] = ()
     command: str = ""
     notes: tuple[str, ...] = ()
