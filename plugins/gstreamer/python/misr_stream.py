@@ -19,14 +19,8 @@ from misr_caps import enlarged, possible  # noqa: E402
 from misr_raw import Raw, shell_of  # noqa: E402
 
 UNKNOWN_RATE = Fraction(25)  # frames per second by which latency is told where the caps give no rate
-DRAINING = {  # what follows these events is no neighbour of what came before, or someone waits for what is held
-    Gst.EventType.STREAM_START,
-    Gst.EventType.SEGMENT,
-    Gst.EventType.GAP,
-    Gst.EventType.EOS,
-    Gst.EventType.SEGMENT_DONE,
-    Gst.EventType.STREAM_GROUP_DONE,
-}
+# What follows these events is no neighbour of what came before, or someone waits for what is held
+DRAINING = "stream-start", "segment", "gap", "eos", "segment-done", "stream-group-done"
 
 
 class Stream(Gst.Element):
@@ -106,7 +100,7 @@ class Stream(Gst.Element):
             except Exception as e:
                 self.fail(e)
                 return False
-        if event.type in DRAINING:
+        if event.type.value_nick in DRAINING:
             self.drain()
         if event.type == Gst.EventType.STREAM_START:
             self.caps = None  # a stream tells its caps anew, also when they are the same
@@ -151,14 +145,10 @@ class Stream(Gst.Element):
             return True
         if query.type == Gst.QueryType.LATENCY and not upstream and self.sinkpad.peer_query(query):
             live, least, most = query.parse_latency()
-            ours = self.delay_ns()
+            rate = self.taken.fps if self.taken and self.taken.fps else UNKNOWN_RATE
+            ours = int(self.up.latency * Gst.SECOND / rate) if self.up else 0  # for the sake of frames that follow
             query.set_latency(live, least + ours, most if most == Gst.CLOCK_TIME_NONE else most + ours)
             return True
         if query.type == Gst.QueryType.DRAIN and upstream:
             self.drain()
         return pad.query_default(parent, query)
-
-    def delay_ns(self) -> int:
-        """How long a buffer is held at most, for the sake of those that follow it."""
-        rate = self.taken.fps if self.taken and self.taken.fps else UNKNOWN_RATE
-        return int(self.up.latency * Gst.SECOND / rate) if self.up else 0
