@@ -70,7 +70,7 @@ class PipeIn:
 
     def _some(self, n: int) -> bytes:
         if self._fd is None:
-            return bytes(self._source.read(n))
+            return bytes(self._source.read1(n))
         while not self._stopped:
             try:
                 if select.select([self._fd], [], [], POLL_S)[0]:
