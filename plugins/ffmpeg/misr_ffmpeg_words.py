@@ -46,7 +46,8 @@ def parse(args: Sequence[str]) -> Command:
     front, write = list(args[:at]), [w for w in args[at + 1 :] if w not in ("-y", "-n")]
     if not write or (write[-1].startswith("-") and write[-1] != "-"):
         raise CommandError("no output after `--`; name a file, as in: -- -c:v libx265 out.mkv")
-    read, mine = [], []
+    read: list[str] = []
+    mine: list[str] = []
     words = iter(front)
     for word in words:
         if word.startswith("--") or word in MINE:

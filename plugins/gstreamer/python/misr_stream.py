@@ -74,6 +74,7 @@ class Stream(Gst.Element):
     def give(self, frames: list[Any]) -> Gst.FlowReturn:
         """Push finished pictures, after each the events that came after it."""
         for frame in frames:
+            assert self.made is not None  # there are frames only after caps
             flow = self.srcpad.push(self.made.write(frame, self.held.popleft()))
             while self.held and isinstance(self.held[0], Gst.Event):
                 self.srcpad.push_event(self.held.popleft())
