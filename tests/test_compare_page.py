@@ -278,6 +278,7 @@ def test_a_plot_tells_values_and_goes_to_its_frame(browser):
     x, y, w, h = browser.box(".plot > svg")
     browser.mouse("mouseMoved", x + w - 12, y + h / 2)
     assert "frame 6" in browser.js("document.querySelector('.plot figcaption').textContent")
+    assert "before, bicubic" in browser.js("document.querySelector('.plot figcaption').textContent")
     value = browser.js("document.querySelectorAll('.plot .value')[1].textContent")
     assert value == f"{browser.js('facts.metrics[0].scores[1][5]'):.2f}"
     browser.drag((x + w - 12, y + h / 2))

@@ -6,7 +6,7 @@
     crop        null, or left, top, width, height of the part that is shown, as shares of the picture's sides
     times       when each frame is shown, seconds on BEFORE's clock
     inputs      one for each: name, role, path; size of its pictures; facts, words by name; at, its own times or null where it
-                shows no frame; mean, of each metric
+                shows no frame; mean, of each metric; resized, whether it was brought to the reference's size for them
     metrics     key, name, unit, digits, and the scores of each input by frame; null where there is none, "inf" for equal
     notes       what a reader must know
 
@@ -53,6 +53,7 @@ def facts(seen: Moments, keep: Keeping, curves: dict[int, Curve], notes: Sequenc
                 "path": it.told or it.path,
                 "size": keep.crop.of(it.size)[2:] if keep.crop else it.size,
                 "facts": it.facts(),
+                "resized": n in curves and it.size != seen.inputs[-1].size,
                 "at": [None if (t := m.times[n]) is None else seconds(t - it.shift) for m in seen.moments],
                 "mean": {k: plain(v) for k, v in mean(curves[n].rows).items()} if n in curves else {},
             }

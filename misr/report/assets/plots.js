@@ -3,6 +3,7 @@
 const PLOT = { high: 150, left: 46, right: 10, top: 8, bottom: 20 };
 const DASHES = ["", "", "6 3", "2 3", "9 3 2 3"];
 const told = (v, digits) => (v === null ? "–" : v === "inf" ? "∞" : v.toFixed(digits));
+const scored = (n) => facts.inputs[n].name + (facts.inputs[n].resized ? ", bicubic" : "");
 const line = (n) => `stroke="var(--c${n})" stroke-dasharray="${DASHES[n % DASHES.length]}"`;
 
 const plots = facts.metrics.map((metric) => {
@@ -46,7 +47,7 @@ function drawPlot(plot) {
   const ends = [0, count - 1].map((k, n) => `<text x="${plot.x(k)}" y="${high - 4}" text-anchor="${n ? "end" : "start"}">${facts.times[k].toFixed(2)} s</text>`);
   svg.setAttribute("viewBox", `0 0 ${plot.width} ${high}`);
   svg.setAttribute("height", high);
-  svg.setAttribute("aria-label", `${metric.name} by frame: ${rows.map(([, n]) => `${facts.inputs[n].name} ${told(facts.inputs[n].mean[metric.key], metric.digits)} ${metric.unit} on average`).join(", ")}`);
+  svg.setAttribute("aria-label", `${metric.name} by frame: ${rows.map(([, n]) => `${scored(n)} ${told(facts.inputs[n].mean[metric.key], metric.digits)} ${metric.unit} on average`).join(", ")}`);
   svg.innerHTML = `${grid.join("")}${lines.join("")}${(count > 1 ? ends : []).join("")}<path class="now"/><path class="hover"/>`;
   mark(plot);
 }
@@ -77,6 +78,6 @@ function mark(plot) {
   const upright = (k) => `M${plot.x(k).toFixed(1)} ${PLOT.top}V${PLOT.high - PLOT.bottom}`;
   svg.querySelector(".now").setAttribute("d", upright(state.frame));
   svg.querySelector(".hover").setAttribute("d", plot.hover === null ? "" : upright(plot.hover));
-  const keys = metric.scores.map((row, n) => row && `<span class="key"><svg viewBox="0 0 22 8" aria-hidden="true"><path class="line" ${line(n)} d="M0 4h22"/></svg>${html(facts.inputs[n].name)} <span class="value">${told(row[frame], metric.digits)}</span> <span class="dim">mean ${told(facts.inputs[n].mean[metric.key], metric.digits)}</span></span>`);
+  const keys = metric.scores.map((row, n) => row && `<span class="key"><svg viewBox="0 0 22 8" aria-hidden="true"><path class="line" ${line(n)} d="M0 4h22"/></svg>${html(scored(n))} <span class="value">${told(row[frame], metric.digits)}</span> <span class="dim">mean ${told(facts.inputs[n].mean[metric.key], metric.digits)}</span></span>`);
   caption.innerHTML = `<b>${html(metric.name)}${metric.unit ? `, ${html(metric.unit)}` : ""}</b>${keys.filter(Boolean).join("")}<span class="dim">frame ${frame + 1}</span>`;
 }
