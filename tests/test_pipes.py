@@ -109,7 +109,7 @@ def test_nothing_and_nonsense_are_named(tmp_path: Path, send: bytes, why: str) -
 def test_a_terminal_is_no_pipe() -> None:
     pty = pytest.importorskip("pty")
     _, terminal = pty.openpty()
-    done = subprocess.run(FILTER, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(FILTER, stdin=terminal, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "standard input is a terminal" in one_sentence(done.stderr)
     done = subprocess.run(
