@@ -236,6 +236,12 @@ def test_fp16_halves_the_weights(made):
     assert made("fast-x2", ".xml", fp16=True).error < run.AGREES_FP16
 
 
+def test_a_model_that_does_not_bear_fp16_says_so(tmp_path):
+    with pytest.raises(misr.OutputError, match="leave --fp16 out"):
+        misr.export("video-x2", tmp_path / "x.xml", fp16=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_export_leaves_the_net_and_misrs_pixels_as_they_were(made, tmp_path):
     up = misr.load("fast-x2", device="cpu", precision="fp32")
     x = misr.Window(pictures(1, 20, 30), torch.ones(1, 1, 1, 1), range(1))
@@ -293,8 +299,15 @@ def broken(*_: Any) -> check.Run:
     return run
 
 
+def unloadable(*_: Any) -> check.Run:
+    """A runtime too old for the file."""
+    raise ValueError("opset 17 is not known")
+
+
 @pytest.mark.parametrize(("suffix", "place"), [(".onnx", "in_onnxruntime"), (".xml", "in_openvino")])
-@pytest.mark.parametrize(("runtime", "said"), [(worse, "off misr's"), (broken, "no kernel for this")])
+@pytest.mark.parametrize(
+    ("runtime", "said"), [(worse, "off misr's"), (broken, "no kernel for this"), (unloadable, "not known")]
+)
 def test_a_file_its_runtime_disagrees_with_is_not_left_and_the_old_one_stays(
     tmp_path, monkeypatch, suffix, place, runtime, said
 ):
@@ -324,11 +337,11 @@ def test_the_check_sees_wrong_pixels_wrong_shapes_and_no_numbers():
     def right(given: dict[str, np.ndarray]) -> np.ndarray:
         return upscaled("bicubic", torch.from_numpy(given["luma"]))
 
-    assert check.worst(right, up, rgb=False) < 1e-6
-    assert check.worst(lambda g: right(g) + np.float32(0.01), up, rgb=False) > 0.009
+    assert check.worst(lambda: right, up, rgb=False, window=False) < 1e-6
+    assert check.worst(lambda: lambda g: right(g) + np.float32(0.01), up, rgb=False, window=False) > 0.009
     for bad in (lambda g: right(g)[..., 1:], lambda g: right(g) * np.float32("nan")):
         with pytest.raises(misr.OutputError):
-            check.worst(bad, up, rgb=False)
+            check.worst(lambda bad=bad: bad, up, rgb=False, window=False)
 
 
 # the command

@@ -25,7 +25,9 @@ def export(
         bool, typer.Option("--rgb", help="R'G'B' in and out: BT.709 luma, bicubic colour. TorchScript always does.")
     ] = False,
     opset: Annotated[int, typer.Option("--opset", help="Of ONNX, 16 to 20.")] = 17,
-    fp16: Annotated[bool, typer.Option("--fp16", help="OpenVINO: weights in 16 bits, half the file.")] = False,
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="OpenVINO: weights in 16 bits; models of one view bear it.")
+    ] = False,
     yes: Yes = False,
     debug: Debug = False,
 ) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,30 +25,38 @@ from misr.window import Window
 SIZES = ((1, 33, 47), (2, 32, 24), (1, 37, 26))  # n, h, w
 RGB = Color("rgb", depth=32, matrix=BT709)
 Array = np.ndarray[Any, np.dtype[np.float32]]
+T = TypeVar("T")
 Run = Callable[[dict[str, Array]], Array]  # inputs by name -> output
 
 
-def worst(run: Run, up: Upscaler, *, rgb: bool) -> float:
-    """The largest difference between a runtime's pictures and misr's, white = 1, over SIZES; OutputError when it fails."""
+def worst(load: Callable[[], Run], up: Upscaler, *, rgb: bool, window: bool) -> float:
+    """The largest difference between a runtime's pictures and misr's, white = 1, over SIZES; OutputError when it fails.
+
+    window      the model takes views and which of them are real, not a picture
+    """
+    run = tried("cannot load it", load)
+    centres = slice(up.card.before, up.card.before + up.card.emit)
     found = 0.0
     for k, (n, h, w) in enumerate(SIZES):
         views, valid = scene(up.card, n, h, w, c=3 if rgb else up.card.channels, gaps=k)
         truth = torch.stack([sharp(up, v, r, rgb=rgb) for v, r in zip(views, valid, strict=True)])
-        moving = up.card.before + up.card.emit + up.card.after > 1
-        given = {"views": views, "valid": valid} if moving else {"rgb" if views.shape[2] == 3 else "luma": views[:, 0]}
-        try:
-            got = run({name: x.numpy() for name, x in given.items()})
-        except Exception as e:  # runtimes have errors of their own, of no common kind
-            raise OutputError(f"the runtime fails at {w}x{h}: {gist(e)}") from e
-        want = truth.numpy() if moving else truth[:, 0].numpy()
+        given = {"views": views, "valid": valid} if window else {"rgb" if views.shape[2] == 3 else "luma": views[:, 0]}
+        got = tried(f"fails at {w}x{h}", partial(run, {name: x.numpy() for name, x in given.items()}))
+        want = truth.numpy() if window else truth[:, 0].numpy()
         if got.shape != want.shape or not np.isfinite(got).all():
             raise OutputError(f"at {w}x{h} it gives {got.shape}, not {want.shape}, or what is no number")
-        real = (
-            valid[:, up.card.before : up.card.before + up.card.emit].numpy() > 0
-        )  # no one looks at pictures of padding
         off = np.abs(got - want)
-        found = max(found, float((off[real] if moving else off).max()))
+        seen = off[valid[:, centres].numpy() > 0] if window else off  # nobody looks at pictures of padding
+        found = max(found, float(seen.max()))
     return found
+
+
+def tried(what: str, work: Callable[[], T]) -> T:
+    """work(); OutputError where a runtime fails, each with errors of its own."""
+    try:
+        return work()
+    except Exception as e:
+        raise OutputError(f"its runtime {what}: {gist(e)}") from e
 
 
 def gist(e: Exception) -> str:
@@ -59,9 +68,9 @@ def scene(card: ModelCard, n: int, h: int, w: int, *, c: int, gaps: int) -> tupl
     """Views (n, t, c, h, w) of pictures that move, with detail and noise, and which are real (n, t): all, or less at each end."""
     dice = torch.Generator().manual_seed(7 * h + w)
     t = card.before + card.emit + card.after
-    coarse = torch.rand(n * c, 1, h // 3, w, generator=dice)
-    wide = rearrange(F.interpolate(coarse, size=(h, 3 * w), mode="bicubic"), "(n c) 1 h w -> n c h w", c=c) * 0.8 + 0.1
-    views = torch.stack([wide[..., 2 * k : 2 * k + w] for k in range(t)], 1)
+    coarse = torch.rand(n * c, 1, h // 3 + 1, (w + 2 * t) // 3 + 1, generator=dice)
+    wide = rearrange(F.interpolate(coarse, scale_factor=3, mode="bicubic"), "(n c) 1 h w -> n c h w", c=c) * 0.8 + 0.1
+    views = torch.stack([wide[..., :h, 2 * k : 2 * k + w] for k in range(t)], 1)
     views = (views + 0.01 * torch.rand(views.shape, generator=dice)).clamp(0, 1)
     valid = torch.ones(n, t)
     if gaps and t > 1:
@@ -98,7 +107,9 @@ def in_openvino(model: Any) -> Run:
     """A model, or the path of one, as OpenVINO runs it on a CPU, in float32 throughout."""
     import openvino
 
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # a file that is mapped cannot be renamed everywhere
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda given: np.array(compiled(given)[0])
 
 

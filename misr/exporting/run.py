@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -74,7 +75,7 @@ def export(
     format      onnx, torchscript, openvino; by the suffix (.onnx, .pt, .xml) when not given
     rgb         take and give R'G'B' where the net knows luma alone: BT.709 luma, bicubic colour. TorchScript always does
     opset       of ONNX, 16 to 20
-    fp16        openvino: weights in 16 bits, half the file
+    fp16        openvino: weights in 16 bits, half the file; models of one view bear it
 
     ModelError when the model cannot leave misr, InputError when the wish is none, OutputError when torch cannot write it or the
     runtime differs by more than 1e-4 of white (2e-3 with fp16); then nothing is left under the name.
@@ -99,7 +100,7 @@ def export(
     if kind == "torchscript":
         with whole(path) as (part,):
             part.write_bytes(made := script(shaped, told))
-            error = agreed(path, check.in_torch(made), up, rgb=rgb)
+            error = agreed(path, partial(check.in_torch, made), up, rgb=rgb)
     else:
         error = through_onnx(path, kind, shaped, up, dims, told, rgb=rgb, opset=opset, fp16=fp16)
     *given, (name, result) = dims.items()
@@ -124,18 +125,21 @@ def through_onnx(
     except (RuntimeError, TypeError, ValueError) as e:
         said = f"torch cannot write {up.card.name} as ONNX opset {opset}: {check.gist(e)}"
         raise OutputError(f"{path}: {said}") from e
-    data = made.SerializeToString()
+    data, window = made.SerializeToString(), isinstance(shaped, Step)
     with whole(*files(path, kind)) as parts:
         if kind == "onnx":
             parts[0].write_bytes(data)
-            return agreed(path, check.in_onnxruntime(data), up, rgb=rgb)
+            return agreed(path, partial(check.in_onnxruntime, data), up, rgb=rgb, window=window)
         import openvino
 
-        graph = openvino.Core().read_model(data)
-        for key, value in told.items():
-            graph.set_rt_info(value, ["misr", key])
-        openvino.save_model(graph, parts[0], compress_to_fp16=fp16)
-        return agreed(path, check.in_openvino(parts[0]), up, rgb=rgb, limit=AGREES_FP16 if fp16 else AGREES)
+        try:
+            graph = openvino.Core().read_model(data)
+            for key, value in told.items():
+                graph.set_rt_info(value, ["misr", key])
+            openvino.save_model(graph, parts[0], compress_to_fp16=fp16)
+        except RuntimeError as e:
+            raise OutputError(f"{path}: OpenVINO cannot write {up.card.name}: {check.gist(e)}") from e
+        return agreed(path, partial(check.in_openvino, parts[0]), up, rgb=rgb, window=window, fp16=fp16)
 
 
 def wanted(path: Path, format: Format | None, *, rgb: bool, opset: int, fp16: bool, overwrite: bool) -> Format:
@@ -184,16 +188,18 @@ def whole(*paths: Path) -> Iterator[tuple[Path, ...]]:
             part.unlink(missing_ok=True)
 
 
-def agreed(path: Path, run: check.Run, up: Upscaler, *, rgb: bool, limit: float = AGREES) -> float:
-    """How far a runtime is from misr; OutputError beyond the limit."""
+def agreed(
+    path: Path, load: Callable[[], check.Run], up: Upscaler, *, rgb: bool, window: bool = False, fp16: bool = False
+) -> float:
+    """How far a runtime is from misr; OutputError when that is too far."""
+    limit, cure = (AGREES_FP16, "leave --fp16 out") if fp16 else (AGREES, "please report it")
     try:
-        error = check.worst(run, up, rgb=rgb)
+        error = check.worst(load, up, rgb=rgb, window=window)
     except OutputError as e:
         raise OutputError(f"{path}: {e}; nothing was written, please report it") from e
     if not error <= limit:
         raise OutputError(
-            f"{path}: its pictures are {error:.1e} of white off misr's, more than {limit:.0e}; nothing was written, "
-            "please report it"
+            f"{path}: its pictures are {error:.1e} of white off misr's, more than {limit:.0e}; nothing was written, {cure}"
         )
     return error
 
