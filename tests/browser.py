@@ -129,6 +129,21 @@ class Browser:
         x, y, w, h = self.js(code)
         return x, y, w, h
 
+    def point(self, across: float, down: float = 0.5, selector: str = "#canvas") -> tuple[float, float]:
+        """A point of an element in the window, by shares of its sides."""
+        x, y, w, h = self.box(selector)
+        return x + across * w, y + down * h
+
+    def code(self, across: float, down: float = 0.5, canvas: str = "#canvas") -> int:
+        """The code of green of a canvas at a place in it, by shares of its sides; read from a copy."""
+        found: int = self.js(f"""(() => {{
+            const c = document.querySelector({canvas!r}), copy = document.createElement("canvas");
+            const pen = copy.getContext("2d", {{ willReadFrequently: true }});
+            pen.drawImage(c, -Math.floor(c.width * {across}), -Math.floor(c.height * {down}));
+            return pen.getImageData(0, 0, 1, 1).data[1];
+        }})()""")
+        return found
+
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """A PNG of the window, or of the whole page."""
         got = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

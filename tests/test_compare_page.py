@@ -58,48 +58,31 @@ def browser(chromium, page):
     assert chromium.complaints() == []
 
 
-def code(browser, across: float, down: float = 0.5, canvas: str = "#canvas") -> int:
-    """The code of the canvas at a place in it, as shares of its sides."""
-    found = f"""(() => {{
-        const c = document.querySelector({canvas!r}), copy = document.createElement("canvas");
-        const pen = copy.getContext("2d", {{ willReadFrequently: true }});
-        pen.drawImage(c, -Math.floor(c.width * {across}), -Math.floor(c.height * {down}));
-        return pen.getImageData(0, 0, 1, 1).data[1];
-    }})()"""
-    return browser.js(found)
-
-
 def frame(browser, number: int) -> None:
     """Wait until a frame is painted."""
     browser.wait(f"shown === {number} && state.frame === {number}")
 
 
-def point(browser, across: float, down: float = 0.5) -> tuple[float, float]:
-    """A point of the stage in the window."""
-    x, y, w, h = browser.box("#canvas")
-    return x + across * w, y + down * h
-
-
 def test_the_page_opens_from_a_file_and_shows_both_sides(browser):
     assert browser.js("location.protocol") == "file:"
-    assert (code(browser, 0.25), code(browser, 0.75)) == (40, 200)
+    assert (browser.code(0.25), browser.code(0.75)) == (40, 200)
     assert browser.js("document.querySelectorAll('#inputs thead th').length") == 4
     assert "frame 1 of 6" in browser.js("$('time').value")
     assert browser.js("$('command').textContent").startswith("misr compare ")
 
 
 def test_the_divider_is_dragged(browser):
-    browser.drag(point(browser, 0.5), point(browser, 0.4), point(browser, 0.1))
+    browser.drag(browser.point(0.5), browser.point(0.4), browser.point(0.1))
     assert browser.js("+$('divider').getAttribute('aria-valuenow')") == 10
-    assert (code(browser, 0.05), code(browser, 0.25)) == (40, 200)
-    browser.drag(point(browser, 0.8, 0.2), point(browser, 0.9, 0.9))  # anywhere on the picture
-    assert (code(browser, 0.85), code(browser, 0.95)) == (40, 200)
+    assert (browser.code(0.05), browser.code(0.25)) == (40, 200)
+    browser.drag(browser.point(0.8, 0.2), browser.point(0.9, 0.9))  # anywhere on the picture
+    assert (browser.code(0.85), browser.code(0.95)) == (40, 200)
 
 
 def test_the_divider_is_dragged_by_a_finger(browser):
-    x, y = point(browser, 0.75)
+    x, y = browser.point(0.75)
     browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
-    x, y = point(browser, 0.25)
+    x, y = browser.point(0.25)
     browser.send("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x, "y": y}])
     browser.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
     assert browser.js("Math.round(100 * state.split)") == 25
@@ -118,7 +101,7 @@ def test_keys_step_through_the_frames_of_all_inputs(browser):
     browser.key("ArrowRight")
     browser.key("ArrowRight")
     frame(browser, 2)
-    assert (code(browser, 0.25), code(browser, 0.75)) == (42, 202)
+    assert (browser.code(0.25), browser.code(0.75)) == (42, 202)
     browser.key("ArrowLeft")
     frame(browser, 1)
     browser.key("End")
@@ -133,10 +116,10 @@ def test_keys_step_through_the_frames_of_all_inputs(browser):
 def test_digits_choose_the_inputs(browser):
     browser.key("3")
     browser.wait("current[2] && state.right === 2")
-    assert (code(browser, 0.25), code(browser, 0.75)) == (40, 120)
+    assert (browser.code(0.25), browser.code(0.75)) == (40, 120)
     browser.key("4", shift=True)
     browser.wait("current[3] && state.left === 3")
-    assert code(browser, 0.25) == 190
+    assert browser.code(0.25) == 190
     browser.key("x")
     browser.wait("state.left === 2")
     assert browser.js("[$('left').value, $('right').value]") == ["2", "3"]
@@ -150,12 +133,12 @@ def test_the_difference_is_shown_with_its_scale(browser):
     assert browser.js("$('differ').value") == "mean 160.00, largest 160"
     assert not browser.js("$('heat').hidden")
     assert browser.js("$('divider').hidden")
-    brightest = code(browser, 0.5)
+    brightest = browser.code(0.5)
     browser.key("4", shift=True)  # the reference on the left
     browser.wait("$('differ').value === 'mean 10.00, largest 10'")
-    assert 0 < code(browser, 0.5) < brightest
+    assert 0 < browser.code(0.5) < brightest
     browser.js("$('reach').value = '8'; $('reach').dispatchEvent(new Event('change'))")
-    assert code(browser, 0.5) == brightest
+    assert browser.code(0.5) == brightest
     assert "8 and more" in browser.js("$('most').textContent")
     browser.key("d")
     assert not browser.js("$('divider').hidden")
@@ -164,12 +147,12 @@ def test_the_difference_is_shown_with_its_scale(browser):
 def test_the_loupe_shows_one_place_of_every_input(browser):
     browser.key("z")
     browser.wait("!$('loupes').hidden && current.every(Boolean)")
-    shown = [code(browser, 0.5, canvas=f".lens:nth-child({n}) canvas") for n in range(1, 5)]
+    shown = [browser.code(0.5, canvas=f".lens:nth-child({n}) canvas") for n in range(1, 5)]
     assert shown == [40, 200, 120, 190]
-    browser.mouse("mouseMoved", *point(browser, 0.25, 0.75))
+    browser.mouse("mouseMoved", *browser.point(0.25, 0.75))
     assert browser.js("[state.lx, state.ly]") == pytest.approx([0.25, 0.75], abs=0.02)
-    browser.drag(point(browser, 0.25, 0.75))  # a click holds it
-    browser.mouse("mouseMoved", *point(browser, 0.9, 0.1))
+    browser.drag(browser.point(0.25, 0.75))  # a click holds it
+    browser.mouse("mouseMoved", *browser.point(0.9, 0.1))
     assert browser.js("state.held && Math.abs(state.lx - .25) < .02")
     browser.key("+", shift=True)
     assert browser.js("$('power-told').value") == "500 %"
@@ -200,7 +183,7 @@ def test_the_loupe_is_where_it_is_put(browser):
     browser.js(f"current[1] = {halves('rgb(10 10 10)', 'rgb(90 90 90)')}; 0")
     for x, seen in ((0.25, 10), (0.75, 90)):
         browser.js(f"lookAt({x}, 0.5)")
-        assert code(browser, 0.5, canvas=".lens:nth-child(2) canvas") == seen
+        assert browser.code(0.5, canvas=".lens:nth-child(2) canvas") == seen
 
 
 def test_a_difference_is_that_of_the_channel_with_most_in_either_direction(browser):
@@ -217,7 +200,7 @@ def test_what_was_asked_for_last_is_shown_however_slow_the_rest(browser):
     }""")
     browser.js("go(1); go(2); new Promise((r) => setTimeout(r, 160))")
     assert browser.js("shown") == 2
-    assert code(browser, 0.25) == 42
+    assert browser.code(0.25) == 42
 
 
 def test_zooming_keeps_inputs_on_one_place(browser):
@@ -226,12 +209,12 @@ def test_zooming_keeps_inputs_on_one_place(browser):
     for _ in range(12):
         browser.key("+")
     assert browser.js("state.zoom") == 16
-    browser.drag(point(browser, 0.2), point(browser, 0.3), point(browser, 0.4))
+    browser.drag(browser.point(0.2), browser.point(0.3), browser.point(0.4))
     assert browser.js("state.x") < 0.5
     assert browser.js("state.split") == 0.5  # a drag moves the picture now
     browser.key("0")
     assert browser.js("[state.zoom, state.x]") == [0, 0.5]
-    x, y = point(browser, 0.75)
+    x, y = browser.point(0.75)
     for _ in range(30):
         browser.send("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=-60, modifiers=2)
     browser.wait("state.x > .5")  # what is under the pointer stays there
@@ -256,7 +239,7 @@ def test_it_plays_every_frame_in_order_and_stops(browser):
 
 def test_side_by_side_each_has_its_half(browser):
     browser.key("b")
-    assert (code(browser, 0.25), code(browser, 0.75)) == (40, 200)
+    assert (browser.code(0.25), browser.code(0.75)) == (40, 200)
     assert [
         b["p"]
         for b in browser.js(
@@ -266,7 +249,7 @@ def test_side_by_side_each_has_its_half(browser):
     browser.size(400, 800)
     browser.wait("stacked()")
     browser.wait("canvas.height > canvas.width")
-    assert (code(browser, 0.5, 0.25), code(browser, 0.5, 0.75)) == (40, 200)
+    assert (browser.code(0.5, 0.25), browser.code(0.5, 0.75)) == (40, 200)
 
 
 def test_a_plot_tells_values_and_goes_to_its_frame(browser):
@@ -346,7 +329,7 @@ def test_a_frame_that_is_not_there_is_said_and_the_others_stay(chromium, tmp_pat
     chromium.js("go(4)")
     frame(chromium, 4)
     assert chromium.js("current.map(Boolean)") == [True, False]
-    assert code(chromium, 0.25) == 44
+    assert chromium.code(0.25) == 44
     chromium.key("d")
     assert chromium.js("$('differ').value") == ""
     assert chromium.complaints() == []

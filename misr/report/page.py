@@ -11,7 +11,7 @@ from typing import Any
 from misr.io.embedded import MEDIA, Kind
 from misr.report.look import skeleton
 
-SCRIPTS = ("frames", "stage", "difference", "loupe", "plots", "compare")  # later ones see earlier
+SCRIPTS = ("frames", "stage", "difference", "loupe", "plots", "tables", "compare")  # later ones see earlier
 
 
 def page(told: dict[str, Any], kind: Kind, pictures: Sequence[Sequence[bytes | None]]) -> str:

@@ -106,14 +106,21 @@ canvas.addEventListener("pointerdown", (e) => {
   if (e.button) return;
   fingers.set(e.pointerId, e);
   if (fingers.size === 2) drag = { what: "pinch", apart: apart(), zoom: placed(...paneSize()).s };
-  else drag = { what: state.zoom ? "picture" : state.loupe ? "loupe" : state.mode === "slider" ? "divider" : "", x: e.clientX, y: e.clientY, at: [state.x, state.y], moved: false };
+  else {
+    const what = state.zoom ? "picture" : state.loupe ? "loupe" : state.mode === "slider" ? "divider" : "";
+    drag = { what, x: e.clientX, y: e.clientY, at: [state.x, state.y], moved: false };
+  }
   if (drag.what === "divider") splitAt(e);
   if (e.pointerType === "mouse" || state.zoom) canvas.setPointerCapture(e.pointerId);
 });
 for (const element of [canvas, $("divider")]) {
   element.addEventListener("pointermove", (e) => {
     if (fingers.has(e.pointerId)) fingers.set(e.pointerId, e);
-    if (!drag) return state.loupe && !state.held && e.pointerType === "mouse" && element === canvas && lookAt(...placeAt(e.clientX, e.clientY));
+    if (!drag) {
+      const follows = state.loupe && !state.held && e.pointerType === "mouse" && element === canvas;
+      if (follows) lookAt(...placeAt(e.clientX, e.clientY));
+      return;
+    }
     drag.moved ||= Math.hypot(e.clientX - drag.x, e.clientY - drag.y) > 4;
     if (drag.what === "divider") splitAt(e);
     else if (drag.what === "loupe" && e.pointerType !== "mouse") lookAt(...placeAt(e.clientX, e.clientY));
@@ -186,7 +193,11 @@ document.addEventListener("pointerdown", () => { byPointer = true; }, true);
 document.addEventListener("click", (e) => { const b = e.target.closest("button"); if (b && byPointer) b.blur(); });
 document.addEventListener("change", (e) => { if (e.target.matches("select") && byPointer) e.target.blur(); });
 for (const side of ["left", "right"]) {
-  $(side).innerHTML = facts.inputs.map((input, n) => `<option value="${n}" title="${html(input.name)}">${n + 1}  ${html(short(input.name))}</option>`).join("");
+  for (const [n, input] of facts.inputs.entries()) {
+    const option = new Option(`${n + 1}  ${short(input.name)}`, n);
+    option.title = input.name;
+    $(side).append(option);
+  }
   on(side, "change", () => choose(side, +$(side).value));
 }
 for (const b of document.querySelectorAll("[data-mode]")) b.addEventListener("click", () => mode(b.dataset.mode));
@@ -209,31 +220,7 @@ on("power", "input", () => power(+$("power").value));
 on("every", "toggle", frameTable);
 addEventListener("resize", () => { plots.forEach(drawPlot); paint(); });
 
-// ---------------------------------------------------------------- words and tables
-
-function tables() {
-  const named = facts.inputs.map((i, n) => `<th scope="col"><span class="number">${n + 1}</span> ${html(i.name)}<span class="path">${html(i.role)}: ${html(i.path)}</span></th>`);
-  const words = [...new Set(facts.inputs.flatMap((i) => Object.keys(i.facts)))];
-  const row = (word, cells) => `<tr><th scope="row">${html(word)}</th>${cells.map((c) => `<td>${html(c)}</td>`).join("")}</tr>`;
-  const scores = facts.metrics.map((m) => row(`${m.name}, mean${m.unit ? `, ${m.unit}` : ""}`, facts.inputs.map((i) => (m.key in i.mean ? told(i.mean[m.key], m.digits) : "–"))));
-  $("inputs").innerHTML = `<thead><tr><td></td>${named.join("")}</tr></thead><tbody>${words.map((w) => row(w, facts.inputs.map((i) => i.facts[w] ?? ""))).join("")}${row("frames here", facts.inputs.map((i) => `${i.at.filter((t) => t !== null).length} of ${count}, ${i.size.join("×")}`))}${scores.join("")}</tbody>`;
-  $("title").innerHTML = facts.inputs.map((i) => html(i.name)).join('<span class="versus">|</span>');
-  $("notes").innerHTML = facts.notes.map((n) => `<li>${html(n)}</li>`).join("");
-  $("command").textContent = facts.command;
-  $("made").textContent = `misr ${facts.misr}`;
-  $("frame").max = count - 1;
-  document.querySelector(".transport").hidden = count < 2;
-}
-
-// Every frame's times and scores, made when first looked at.
-function frameTable() {
-  if ($("frames").rows.length) return;
-  const scored = facts.metrics.flatMap((m) => m.scores.map((row, n) => row && { m, n, row }).filter(Boolean));
-  const head = ["frame", ...facts.inputs.map((i) => `${i.name}, s`), ...scored.map(({ m, n }) => `${m.name}, ${facts.inputs[n].name}`)];
-  const rows = facts.times.map((_, k) => [k + 1, ...facts.inputs.map((i) => (i.at[k] === null ? "–" : i.at[k].toFixed(3))), ...scored.map(({ m, row }) => told(row[k], m.digits))]);
-  $("frames").innerHTML = `<thead><tr>${head.map((c) => `<th scope="col">${html(c)}</th>`).join("")}</tr></thead><tbody>${rows.map((r) => `<tr>${r.map((c) => `<td>${c}</td>`).join("")}</tr>`).join("")}</tbody>`;
-  $("frames").tBodies[0].addEventListener("click", (e) => go(e.target.closest("tr").rowIndex - 1));
-}
+// ---------------------------------------------------------------- begin
 
 tables();
 plots.forEach(drawPlot);

@@ -1,6 +1,8 @@
 // Where two pictures differ: the largest difference of R, G and B in code values, as colours from black to white.
 
-const STOPS = [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164]];
+const STOPS = [
+  [0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164],
+];
 const palette = new Uint8Array(256 * 3);
 for (let v = 0; v < 256; v++) {
   const at = (v / 255) * (STOPS.length - 1), k = Math.min(Math.floor(at), STOPS.length - 2);

@@ -3,7 +3,8 @@
 const lenses = facts.inputs.map((input, n) => {
   const figure = document.createElement("figure");
   figure.className = "lens";
-  figure.innerHTML = `<canvas role="img"></canvas><figcaption><span class="number">${n + 1}</span> ${html(input.name)}</figcaption>`;
+  const name = `<span class="number">${n + 1}</span> ${html(input.name)}`;
+  figure.innerHTML = `<canvas role="img"></canvas><figcaption>${name}</figcaption>`;
   $("lenses").append(figure);
   return figure.firstChild;
 });

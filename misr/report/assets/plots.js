@@ -2,8 +2,9 @@
 
 const PLOT = { high: 150, left: 46, right: 10, top: 8, bottom: 20 };
 const DASHES = ["", "", "6 3", "2 3", "9 3 2 3"];
-const told = (v, digits) => (v === null ? "–" : v === "inf" ? "∞" : v.toFixed(digits));
+const told = (v, digits) => (v === null || v === undefined ? "–" : v === "inf" ? "∞" : v.toFixed(digits));
 const scored = (n) => facts.inputs[n].name + (facts.inputs[n].resized ? ", bicubic" : "");
+const meanOf = (metric, n) => told(facts.inputs[n].mean[metric.key], metric.digits);
 const line = (n) => `stroke="var(--c${n})" stroke-dasharray="${DASHES[n % DASHES.length]}"`;
 
 const plots = facts.metrics.map((metric) => {
@@ -42,12 +43,17 @@ function drawPlot(plot) {
   plot.x = (k) => left + (count > 1 ? (k / (count - 1)) * (plot.width - left - right) : (plot.width - left - right) / 2);
   plot.y = (v) => top + ((up - v) / (up - low)) * (high - top - bottom);
   const ticks = round(low, up);
-  const grid = ticks.map((v) => `<path class="grid" d="M${left} ${plot.y(v).toFixed(1)}H${plot.width - right}"/><text x="${left - 5}" y="${(plot.y(v) + 4).toFixed(1)}" text-anchor="end">${v.toFixed(digitsOf(ticks))}</text>`);
+  const label = (x, y, anchor, words) => `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${words}</text>`;
+  const grid = ticks.map((v) => {
+    const across = `<path class="grid" d="M${left} ${plot.y(v).toFixed(1)}H${plot.width - right}"/>`;
+    return across + label(left - 5, plot.y(v) + 4, "end", v.toFixed(digitsOf(ticks)));
+  });
   const lines = rows.map(([row, n]) => `<path class="line" ${line(n)} d="${path(plot, row)}"/>`);
-  const ends = [0, count - 1].map((k, n) => `<text x="${plot.x(k)}" y="${high - 4}" text-anchor="${n ? "end" : "start"}">${facts.times[k].toFixed(2)} s</text>`);
+  const ends = [0, count - 1].map((k, n) => label(plot.x(k), high - 4, n ? "end" : "start", `${facts.times[k].toFixed(2)} s`));
+  const means = rows.map(([, n]) => `${scored(n)} ${meanOf(metric, n)} ${metric.unit} on average`);
   svg.setAttribute("viewBox", `0 0 ${plot.width} ${high}`);
   svg.setAttribute("height", high);
-  svg.setAttribute("aria-label", `${metric.name} by frame: ${rows.map(([, n]) => `${scored(n)} ${told(facts.inputs[n].mean[metric.key], metric.digits)} ${metric.unit} on average`).join(", ")}`);
+  svg.setAttribute("aria-label", `${metric.name} by frame: ${means.join(", ")}`);
   svg.innerHTML = `${grid.join("")}${lines.join("")}${(count > 1 ? ends : []).join("")}<path class="now"/><path class="hover"/>`;
   mark(plot);
 }
@@ -78,6 +84,12 @@ function mark(plot) {
   const upright = (k) => `M${plot.x(k).toFixed(1)} ${PLOT.top}V${PLOT.high - PLOT.bottom}`;
   svg.querySelector(".now").setAttribute("d", upright(state.frame));
   svg.querySelector(".hover").setAttribute("d", plot.hover === null ? "" : upright(plot.hover));
-  const keys = metric.scores.map((row, n) => row && `<span class="key"><svg viewBox="0 0 22 8" aria-hidden="true"><path class="line" ${line(n)} d="M0 4h22"/></svg>${html(scored(n))} <span class="value">${told(row[frame], metric.digits)}</span> <span class="dim">mean ${told(facts.inputs[n].mean[metric.key], metric.digits)}</span></span>`);
-  caption.innerHTML = `<b>${html(metric.name)}${metric.unit ? `, ${html(metric.unit)}` : ""}</b>${keys.filter(Boolean).join("")}<span class="dim">frame ${frame + 1}</span>`;
+  const keys = metric.scores.map((row, n) => {
+    if (!row) return "";
+    const stroke = `<svg viewBox="0 0 22 8" aria-hidden="true"><path class="line" ${line(n)} d="M0 4h22"/></svg>`;
+    const value = `<span class="value">${told(row[frame], metric.digits)}</span>`;
+    return `<span class="key">${stroke}${html(scored(n))} ${value} <span class="dim">mean ${meanOf(metric, n)}</span></span>`;
+  });
+  const name = `<b>${html(metric.name)}${metric.unit ? `, ${html(metric.unit)}` : ""}</b>`;
+  caption.innerHTML = `${name}${keys.join("")}<span class="dim">frame ${frame + 1}</span>`;
 }

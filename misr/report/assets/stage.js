@@ -91,7 +91,8 @@ function draw(pen, bitmap, pane, part) {
 
 function outline(pane) {
   const at = placed(pane.w, pane.h), side = lensSize(), s = (at.s * 100) / state.power;
-  const box = [pane.x + at.x + state.lx * at.w - (side.w * s) / 2, pane.y + at.y + state.ly * at.h - (side.h * s) / 2, side.w * s, side.h * s];
+  const [w, h] = [side.w * s, side.h * s];
+  const box = [pane.x + at.x + state.lx * at.w - w / 2, pane.y + at.y + state.ly * at.h - h / 2, w, h];
   pen.save();
   pen.beginPath();
   pen.rect(pane.x, pane.y, pane.w, pane.h);
@@ -111,13 +112,15 @@ function label(all) {
   $("tag-left").style.maxWidth = state.mode === "difference" || stacked() ? "95%" : "";
   $("tag-right").textContent = name(state.right);
   $("tag-right").hidden = state.mode === "difference";
-  Object.assign($("tag-right").style, sides ? { left: `${all[1].x + 8}px`, right: "auto", top: `${all[1].y + 8}px` } : { left: "", right: "", top: "" });
+  const beside = sides && { left: `${all[1].x + 8}px`, right: "auto", top: `${all[1].y + 8}px` };
+  Object.assign($("tag-right").style, beside || { left: "", right: "", top: "" });
   $("divider").hidden = !slider;
   $("divider").style.left = `${all[0].w * state.split}px`;
   $("divider").setAttribute("aria-valuenow", Math.round(100 * state.split));
   $("divider").setAttribute("aria-valuetext", `${Math.round(100 * state.split)} per cent ${facts.inputs[state.left].name}`);
   const what = { slider: "under a divider", sides: "side by side", difference: "as a map of their difference" }[state.mode];
-  canvas.setAttribute("aria-label", `${facts.inputs[state.left].name} and ${facts.inputs[state.right].name} ${what}, frame ${shown + 1} of ${count}`);
+  const both = `${facts.inputs[state.left].name} and ${facts.inputs[state.right].name}`;
+  canvas.setAttribute("aria-label", `${both} ${what}, frame ${shown + 1} of ${count}`);
   stage.classList.toggle("zoomed", !!state.zoom);
   $("zoom").value = `${Math.round(100 * placed(all[0].w, all[0].h).s)} %`;
 }
