@@ -81,6 +81,16 @@ def zeroed(path: Path) -> list[Fraction]:
 
 
 @needs_ffmpeg
+def test_a_codec_of_ones_own_for_sound_or_subtitles_takes_the_place_of_copying(tmp_path: Path) -> None:
+    source, out = rich(tmp_path), tmp_path / "out.mkv"
+    done = misr_ffmpeg("-i", source, "-m", "bicubic", "--", *QUICK, "-c:a", "flac", "-c:s", "ass", out)
+    assert done.returncode == 0, done.stderr
+    assert "Multiple" not in done.stderr
+    with av.open(str(out)) as c:
+        assert {s.codec_context.name for s in (*c.streams.audio, *c.streams.subtitles)} == {"flac", "ass"}
+
+
+@needs_ffmpeg
 def test_ten_bits_stay_ten(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mkv", 3, codec="ffv1", pix_fmt="yuv420p10le")
     done = misr_ffmpeg("-i", source, "-m", "bicubic", "--", "-c:v", "ffv1", tmp_path / "out.mkv")

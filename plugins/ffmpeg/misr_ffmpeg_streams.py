@@ -100,7 +100,9 @@ def written(target: str, asked: list[str], rate: Fraction | None) -> list[str]:
     maps = ["-map", "0"] if suffix in HOLDS_ALL else ["-map", "0:v", "-map", "0:a?", "-map", "0:s?"]
     own = any(word in ("-map", "-filter_complex", "-lavfi") for word in asked)
     text = "mov_text" if suffix in HOLDS_MOV_TEXT else "webvtt" if suffix == ".webm" else "copy"
-    return [*([] if own else maps), "-c:a", "copy", "-c:s", text, *timing(asked, rate)]
+    sound = [] if {"-c:a", "-codec:a", "-acodec"} & {*asked} else ["-c:a", "copy"]
+    words = [] if {"-c:s", "-codec:s", "-scodec"} & {*asked} else ["-c:s", text]
+    return [*([] if own else maps), *sound, *words, *timing(asked, rate)]
 
 
 def timing(asked: list[str], rate: Fraction | None) -> list[str]:
