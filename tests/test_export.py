@@ -142,9 +142,6 @@ def test_padding_to_cells_is_inside():
         assert torch.allclose(form(x), up([misr.Window(x, torch.ones(1, 1, 1, 1), range(1))])[0], atol=1e-6)
 
 
-# colour
-
-
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
 def test_grey_stays_grey_through_rgb(made, suffix):
     luma = pictures(1, 20, 26)
@@ -228,9 +225,10 @@ def test_fp16_halves_the_weights(made):
     assert made("fast-x2", ".xml", fp16=True).error < run.AGREES_FP16
 
 
-def test_a_model_that_does_not_bear_fp16_says_so(tmp_path):
+def test_a_model_that_does_not_bear_fp16_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "AGREES_FP16", 1e-6)  # video-x2 is 1e-2 off; fast-x2 stands in, as it is quicker
     with pytest.raises(misr.OutputError, match="leave --fp16 out"):
-        misr.export("video-x2", tmp_path / "x.xml", fp16=True)
+        misr.export("fast-x2", tmp_path / "x.xml", fp16=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -319,8 +317,7 @@ def test_an_existing_file_is_kept_unless_told(tmp_path):
     with pytest.raises(misr.OutputError, match="-y"):
         misr.export("fast-x2", path)
     assert path.read_text() == "mine"
-    misr.export("fast-x2", path, overwrite=True)
-    assert runtime(misr.Exported((path,), "torchscript", {}, {}, 0, {}))
+    assert runtime(misr.export("fast-x2", path, overwrite=True))
 
 
 def test_the_check_sees_wrong_pixels_wrong_shapes_and_no_numbers():
@@ -334,9 +331,6 @@ def test_the_check_sees_wrong_pixels_wrong_shapes_and_no_numbers():
     for bad in (lambda g: right(g)[..., 1:], lambda g: right(g) * np.float32("nan")):
         with pytest.raises(misr.OutputError):
             check.worst(lambda bad=bad: bad, up, rgb=False, window=False)
-
-
-# the command
 
 
 def test_the_command_writes_and_says_what(tmp_path, capsys):
