@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from misr.cli.options import Debug, Scale, Yes, one_of
+from misr.cli.options import Debug, Yes, one_of
 
 if TYPE_CHECKING:
     from misr.exporting import Exported, Format
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or directory of a model; see `misr models`.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="x.onnx, x.pt (TorchScript) or x.xml (OpenVINO).")],
-    scale: Scale = None,
+    scale: Annotated[
+        float | None, typer.Option("-s", "--scale", help="Of a plain kernel (bicubic ...): 2, 3, 4 ...")
+    ] = None,
     format: Annotated[
         str | None, typer.Option("--format", help="onnx, torchscript, openvino; OUT's suffix by default.")
     ] = None,
