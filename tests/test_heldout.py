@@ -9,8 +9,8 @@ from torch import nn
 from misr.nets import Fast, Gru
 from misr.resample import resample
 from misr.train import heldout, proxy
-from misr.train.degrade import bi, gaussian
-from misr.train.heldout import Hidden, Hiding, believed, dis, imaged, light, missed
+from misr.train.degrade import bi, gaussian, imaged
+from misr.train.heldout import Hidden, Hiding, believed, dis, light, missed
 from tests.test_train import texture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,9 +89,8 @@ def test_the_camera_of_the_path_is_that_of_the_views():
 def test_light_that_changes_is_no_error():
     sharp, views = moving()
     flow = exact()
-    motion = flow(views[:, 2], views[:, 1])
-    same, _ = missed(sharp[1:2], views[:, 1], views[:, 2], lambda a, b: motion, 0.0)
-    lit, belief = missed(0.9 * sharp[1:2] + 0.005, views[:, 1], views[:, 2], lambda a, b: motion, 0.0)
+    same, _ = missed(sharp[1:2], views[:, 1], views[:, 2], flow, 0.0)
+    lit, belief = missed(0.9 * sharp[1:2] + 0.005, views[:, 1], views[:, 2], flow, 0.0)
     assert float(lit.abs().mean()) < 2 * float(same.abs().mean()) + 2e-4
     gain, offset = light(0.9 * views[:, 2] + 0.01, views[:, 2], torch.ones(1, 1, SIZE, SIZE))
     assert float(gain) == pytest.approx(1 / 0.9, rel=0.02) and float(offset) == pytest.approx(-0.01 / 0.9, abs=0.005)
@@ -138,6 +137,16 @@ def test_what_moved_away_is_not_believed():
     assert belief[..., 22:28, 22:28].max() < 0.1 and belief[..., 35:, 35:].min() > 0.99
     gone = believed(label, views[:, 2], torch.full((1, 2, SIZE, SIZE), 10.0))
     assert gone[..., -10:].max() == 0
+
+
+def test_who_does_not_come_back_is_not_believed():
+    """An object that moves over a still ground: what it covers next has no way back."""
+    motion, back = torch.zeros(1, 2, 24, 24), torch.zeros(1, 2, 24, 24)
+    motion[:, 0, 8:16, 4:10] = 6.0  # the object, on its way right
+    back[:, 0, 8:16, 10:16] = -6.0
+    belief = heldout.returning(motion, back)
+    assert belief[0, 0, 8:16, 10:16].max() < 0.01, "the ground that the object covers next"
+    assert belief[0, 0, 8:16, 4:10].min() > 0.99 and belief[0, 0, :8].min() > 0.99
 
 
 def test_imaging_without_optics_is_bi_and_with_it_keeps_the_grid():

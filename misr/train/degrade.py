@@ -64,6 +64,21 @@ def gaussian(scale: int, sigma_x: float, sigma_y: float, angle: float) -> torch.
     return weight / weight.sum()
 
 
+def imaged(sharp: torch.Tensor, scale: int, optics: float) -> torch.Tensor:
+    """What a camera sees of sharp pictures (b, 1, s*h, s*w): (b, 1, h, w).
+
+    optics    0: antialiased bicubic, as LR of benchmarks; else the sigma, in LR pixels, of a Gaussian before the pixel's box
+    """
+    h, w = sharp.shape[-2] // scale, sharp.shape[-1] // scale
+    if not optics:
+        return resample(sharp, (h, w), edges="symmetric")
+    round_ = gaussian(1, optics * scale, optics * scale, 0.0)
+    box = torch.full((1, 1, scale, scale), 1 / scale**2)
+    weight = F.conv2d(round_[None, None], box, padding=scale - 1).to(sharp)  # as wide as a cell, and alike on both sides
+    reach = (weight.shape[-1] - scale) // 2
+    return F.conv2d(F.pad(sharp, (reach,) * 4, mode="replicate"), weight, stride=scale)
+
+
 def noisy(plane: Plane, sigma: float, rng: np.random.Generator) -> Plane:
     """The plane with white noise of `sigma` code values."""
     out: Plane = (plane + rng.normal(0, sigma, plane.shape) + 0.5).clip(0, 255).astype(np.uint8)

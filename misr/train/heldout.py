@@ -2,7 +2,8 @@
 
 A net is given a window without view j. Its picture of a neighbour c is brought to j: along the motion from j to c on the HR
 grid, through the degradation onto j's own samples, and fitted to j's light by a gain and an offset. What is left in detail is
-the loss, where the motion can be believed. (DeepSUM and HDR-DSP train so: Molini et al. 2019, Nguyen et al. 2022.)
+the loss, where the motion can be believed: there and back it ends where it began, in the frame and as bright. (DeepSUM and
+HDR-DSP train so: Molini et al. 2019, Nguyen et al. 2022.)
 
 The HR grid is the centre's and the labels' phases come from the motion, so there is nothing to jitter. Codec noise is copied
 from frame to frame: it is no independent label, and replay with supervision keeps a net from learning it.
@@ -17,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from misr.nets.motion import blurred, inside, warp, warp_cells
-from misr.resample import resample
 from misr.train.camera import Dice
-from misr.train.degrade import Plane, gaussian
+from misr.train.degrade import Plane, imaged
 from misr.train.loop import Loss, distance
 from misr.train.scenes import FLAT, STRIDE_2, TRIES, turned
 from misr.train.video import unshuffled
@@ -30,6 +30,7 @@ Flow = Callable[
 SOFT = 2.0  # LR pixels: sigma that tells light, which is fitted, from detail, which is judged
 CALM = 1.0  # LR pixels: sigma of the blur before motion is looked for
 DOUBT = 0.03  # difference of brightness, over 5x5 pixels, at which a place is believed by 1/e
+AWAY, AWAY_PX2 = 0.01, 0.5  # share of the squared way, and square pixels, by which the way back may miss its beginning
 BORDER = 8  # LR pixels left out at each side of large views
 
 
@@ -77,7 +78,7 @@ def missed(picture: Tensor, centre: Tensor, label: Tensor, flow: Flow, optics: f
     scale = picture.shape[-1] // label.shape[-1]
     with torch.no_grad():
         motion = flow(label, centre).detach()
-        belief = believed(label, centre, motion)
+        belief = believed(label, centre, motion) * returning(motion, flow(centre, label))
     seen = imaged(F.pixel_shuffle(warp_cells(picture, motion, scale), scale), scale, optics)
     with torch.no_grad():
         gain, offset = light(seen, label, belief)
@@ -85,23 +86,6 @@ def missed(picture: Tensor, centre: Tensor, label: Tensor, flow: Flow, optics: f
     error = error - soft(error)
     b = min(BORDER, label.shape[-1] // 6, label.shape[-2] // 6)
     return error[..., b:-b, b:-b], belief[..., b:-b, b:-b]
-
-
-def imaged(sharp: Tensor, scale: int, optics: float) -> Tensor:
-    """What a camera sees of sharp pictures (b, 1, s*h, s*w): (b, 1, h, w).
-
-    optics    0: antialiased bicubic, as LR of benchmarks; else the sigma, in LR pixels, of a Gaussian before the pixel's box
-    """
-    h, w = sharp.shape[-2] // scale, sharp.shape[-1] // scale
-    if not optics:
-        return resample(sharp, (h, w), edges="symmetric")
-    round_ = gaussian(1, optics * scale, optics * scale, 0.0)
-    box = torch.full((1, 1, scale, scale), 1 / scale**2)
-    weight = F.conv2d(round_[None, None], box, padding=scale - 1).to(
-        sharp
-    )  # as wide as a cell, and even more on both sides
-    reach = (weight.shape[-1] - scale) // 2
-    return F.conv2d(F.pad(sharp, (reach,) * 4, mode="replicate"), weight, stride=scale)
 
 
 def soft(x: Tensor, sigma: float = SOFT) -> Tensor:
@@ -124,6 +108,16 @@ def believed(here: Tensor, there: Tensor, motion: Tensor) -> Tensor:
     """From 0 to 1, (b, 1, h, w): whether here is found there along the motion, in the frame and as bright."""
     off = F.avg_pool2d(warp(there, motion, "bicubic") - here, 5, 1, 2, count_include_pad=False)
     return inside(motion) * torch.exp(-(off / DOUBT).square())
+
+
+def returning(motion: Tensor, back: Tensor) -> Tensor:
+    """From 0 to 1, (b, 1, h, w): whether who goes along the motion and back arrives where he began; what is covered does not.
+
+    How far off is too far grows with how far it went (Sundaram, Brox, Keutzer, ECCV 2010).
+    """
+    back = warp(back, motion)
+    off, far = (x.square().sum(1, keepdim=True) for x in (motion + back, torch.cat([motion, back], 1)))
+    return torch.exp(-off / (AWAY * far + AWAY_PX2))
 
 
 def steady(flow: Flow) -> Flow:

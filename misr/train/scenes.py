@@ -13,7 +13,7 @@ from torch import Tensor
 from misr.resample import resample
 from misr.train.camera import Dice, Path, blob, box, moved, path, render, still_path, velocity
 from misr.train.codec import coded
-from misr.train.degrade import Plane, gaussian
+from misr.train.degrade import Plane, gaussian, imaged
 
 Plane3D = np.ndarray[Any, np.dtype[np.uint8]]  # (t, h, w)
 Degradation = Literal["bi", "bd", "mixed", "codec"]
@@ -44,7 +44,7 @@ class Scenes:
         *,
         scale: int,
         crop: int = 64,
-        degradation: Degradation = "bi",
+        degradation: Degradation | float = "bi",
         clip_share: float = 0.2,
         device: str | torch.device = "cpu",
         seed: int = 0,
@@ -191,13 +191,15 @@ def turned(dice: Dice, frames: Tensor) -> Tensor:
     return (frames.transpose(1, 2) if way & 8 else frames).contiguous()
 
 
-def degraded(sharp: Tensor, scale: int, how: Degradation, dice: Dice) -> Tensor:
+def degraded(sharp: Tensor, scale: int, how: Degradation | float, dice: Dice) -> Tensor:
     """LR views (t, h / scale, w / scale) of frames (t, h, w), both uint8; one kernel for all of them.
 
     bi: antialiased bicubic. bd: Gaussian of 1.6 sharp pixels, then every scale-th, on the area-aligned grid. mixed: a
     kernel a camera may have (see degrade.blurred), and in half of the windows white noise of up to 6 code values.
-    codec: mixed, then all of them through an encoder, as one clip.
+    codec: mixed, then all of them through an encoder, as one clip. A number: a camera of such optics (see degrade.imaged).
     """
+    if isinstance(how, float):
+        return codes(imaged(sharp[:, None].float(), scale, how)[:, 0])
     if how == "codec":
         return coded(degraded(sharp, scale, "mixed", dice), dice)
     kind: str = how

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 
 from misr.metrics import bd
 from misr.train.data import Pair, Sampler, pairs, worn_pairs
-from misr.train.degrade import Plane, bi, blurred
+from misr.train.degrade import Plane, bi, blurred, imaged, rounded
 from misr.train.loop import Source
 from misr.train.scenes import Batch
 
@@ -38,8 +39,8 @@ class Crops:
         self.sampler.rng.bit_generator.state = state
 
 
-def pairs_of(planes: Sequence[Plane], degradation: str, scale: int, cell: int, crop: int, seed: int) -> list[Pair]:
-    """Pictures with their views; `codec` adds compressed, noisy, blurred ones to the clean."""
+def pairs_of(planes: Sequence[Plane], degradation: str | float, scale: int, cell: int, crop: int, seed: int) -> list[Pair]:
+    """Pictures with their views; `codec` adds compressed, noisy, blurred ones to the clean; a number is a camera's optics."""
     ratio, rng = scale * cell, np.random.default_rng(seed)
     whole = [p[: p.shape[0] // ratio * ratio, : p.shape[1] // ratio * ratio] for p in planes]
     ways: dict[str, Callable[[Plane], Plane]] = {
@@ -49,6 +50,9 @@ def pairs_of(planes: Sequence[Plane], degradation: str, scale: int, cell: int, c
         "mixed": lambda p: blurred(p, scale, rng),
     }
     fit = [p for p in whole if min(p.shape) >= crop * scale]
+    if isinstance(degradation, float):
+        seen = partial(imaged, scale=scale, optics=degradation)
+        return pairs(fit, lambda p: rounded(seen(torch.from_numpy(p.copy())[None, None].float())[0, 0]), ratio, crop // cell)
     made = pairs(fit, ways[degradation], ratio, crop // cell)
     if degradation == "codec":
         made += worn_pairs([p for p in fit if min(p.shape) >= crop * scale + 24], scale, ratio, crop // cell, seed=seed)

@@ -47,7 +47,7 @@ def trials(
     return made
 
 
-def trial(sharp: Tensor, scale: int, degradation: Degradation, dice: Dice) -> Trial:
+def trial(sharp: Tensor, scale: int, degradation: Degradation | float, dice: Dice) -> Trial:
     """Frames (t, h, w), uint8, and their views."""
     views = degraded(sharp, scale, degradation, dice).float() / 255
     return Trial(rearrange(views, "t h w -> 1 t 1 h w"), sharp.float())
