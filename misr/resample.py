@@ -33,6 +33,7 @@ def kernel_value(kernel: Kernel, x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # what is kept must be of use to training too
 def matrix(
     n_in: int, n_out: int, scale: float, kernel: Kernel = "bicubic", shift: float = 0.0, edges: Edges = "replicate"
 ) -> Tensor:
@@ -55,6 +56,7 @@ def matrix(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # what is kept must be of use to training too
 def phase_kernel(
     scale: int, kernel: Kernel = "bicubic", shift: tuple[float, float] = (0.0, 0.0), cell: int = 1
 ) -> Tensor:
@@ -72,6 +74,7 @@ def phase_kernel(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # what is kept must be of use to training too
 def phase_kernel_on(
     device: torch.device,
     dtype: torch.dtype,

@@ -123,3 +123,12 @@ def test_half_precision_keeps_its_type_and_its_picture():
 def test_a_kernel_is_one_at_zero_and_nothing_at_other_samples_and_beyond_its_radius(kernel):
     at = torch.tensor([0.0, 1.0, 2.0, 3.0, RADIUS[kernel] + 0.01], dtype=torch.float64)
     assert torch.allclose(kernel_value(kernel, at), torch.tensor([1.0, 0, 0, 0, 0], dtype=torch.float64), atol=1e-12)
+
+
+def test_what_inference_made_first_can_be_learned_through():
+    with torch.inference_mode():
+        phases(noise(7, 9)[:, None], 5)
+        resample(noise(7, 9), (35, 45))
+    planes = noise(7, 9).requires_grad_()
+    (phases(planes[:, None], 5).square().sum() + resample(planes, (35, 45)).square().sum()).backward()
+    assert planes.grad is not None
