@@ -1,10 +1,8 @@
 """The command line: what is typed is what happens, what is mistyped is one sentence, and files of every kind go in and out."""
 
-import json
 import shutil
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import av
 import numpy as np
 import pytest
 
-from misr.io.encoder import Encoder
 from misr.journal import journal_path
 from tests import media
 from tests.command import clip, decoded, misr, one_sentence, up
@@ -184,36 +181,6 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capsys: Said
     assert misr("upscale", source, clip(tmp_path / "b.mkv", 3), tmp_path / "folder", "-m", "bilinear", "--dry-run") == 0
     (tmp_path / "b.mkv").unlink()
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_progress_json_lines_tell_everything_and_the_last_that_it_is_over(
-    source: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Encoder, "push", slowly(Encoder.push))
-    assert misr("upscale", source, source.with_name("out.mkv"), "-m", "bilinear", "--progress", "json") == 0
-    rows = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    assert len(rows) >= 2
-    assert all(set(r) == {"frame", "frames", "fps", "elapsed_s", "eta_s", "finished"} for r in rows)
-    assert [r["finished"] for r in rows] == [False] * (len(rows) - 1) + [True]
-    assert [r["frame"] for r in rows] == sorted(r["frame"] for r in rows)
-    assert (rows[-1]["frame"], rows[-1]["frames"]) == (30, 30)
-
-
-def slowly(push: Any) -> Any:
-    """An encoder's push that takes its time."""
-
-    def slow(*args: Any, **options: Any) -> Any:
-        time.sleep(0.03)
-        return push(*args, **options)
-
-    return slow
-
-
-def test_progress_json_of_a_failed_run_never_says_finished(source: Path, capsys: Said) -> None:
-    assert misr("upscale", source, source.with_name("out.mkv"), "-ss", "99", "--progress", "json") == 1
-    rows = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    assert rows
-    assert not any(r["finished"] for r in rows)
 
 
 # which stretch, which size

@@ -114,8 +114,9 @@ def test_progress_is_json_for_programs(tmp_path: Path, capsys: pytest.CaptureFix
     words = (tmp_path / "in", "-o", tmp_path / "out.png", "-m", "mean", "--tile", "32", "--device", "cpu")
     assert command.misr("fuse", *words, "--progress", "json") == 0
     rows = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    assert (rows[-1]["doing"], rows[-1]["step"], rows[-1]["steps"]) == ("fusing", 4, 4)
-    assert [row["finished"] for row in rows] == [False] * (len(rows) - 1) + [True]
+    assert (rows[-1]["doing"], rows[-1]["done"], rows[-1]["total"]) == ("fusing", 4, 4)
+    assert [row["event"] for row in rows] == ["start", *["progress"] * (len(rows) - 2), "end"]
+    assert list(dict.fromkeys(row["doing"] for row in rows)) == ["looking", "registering", "measuring", "fusing"]
 
 
 def test_a_span_of_a_video_becomes_a_still(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, compare, doctor, eval, export, filter, fuse, models, options, train, upscale
+from misr.cli import bench, compare, doctor, eval, export, filter, fuse, models, options, progress, train, upscale
 
 app = typer.Typer(
     name="misr",
@@ -59,16 +59,21 @@ def main(argv: list[str] | None = None) -> int:
         print(f"misr: {complaint}", file=sys.stderr)
         sys.exit(2)
     debug = "--debug" in args
+    progress.begin()
+    kind = "json" if progress.wants_json(args) else "none"
     try:
         app(args=args, prog_name="misr")
     except SystemExit as e:
         if e.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt, without a word
+            progress.fail(interrupted(args), kind=kind)
             print(f"misr: {interrupted(args)}", file=sys.stderr)
         raise
     except Exception as e:
         if type(e).__name__ == "Interrupted":  # of misr.io.pipes, which is not loaded for `misr --help`
+            progress.fail(interrupted(args), kind=kind)
             print(f"misr: {interrupted(args)}", file=sys.stderr)
             sys.exit(INTERRUPTED)
+        progress.fail(str(e) or type(e).__name__, kind=kind)
         if debug or not isinstance(e, (misr.MisrError, OSError, MemoryError)):
             raise
         print(f"misr: {e}", file=sys.stderr)

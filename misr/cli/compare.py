@@ -63,7 +63,7 @@ def compare(
         limit_bytes=size_bytes(size),
         on_error=cast("OnError", on_error),
     )
-    with Meter(progress, 0) as meter:
+    with Meter(progress, doing="comparing", source=paths[0], target=out) as meter:
         made = make(paths[0], paths[1:], out, how, ref=ref, progress=meter.update)
     tell(made)
 
@@ -87,7 +87,7 @@ def look_first(paths: list[str], wanted: Settings, text: str, progress: str) -> 
     if len(paths) != 2 or clips_in(paths[0]):
         raise InputError("--preview is of one clip: misr upscale INPUT OUTPUT --preview 5s")
     line = shlex.join(["misr", *o.LINE])
-    with Meter(progress, 0) as meter:
+    with Meter(progress, doing="upscaling", source=paths[0], target=paths[1]) as meter:
         made = preview(paths[0], paths[1], wanted, seconds, command=line, progress=meter.update, say=o.say)
     tell(made.comparison)
     took = f", in about {in_words(made.whole_s)}" if made.whole_s is not None else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from misr.cli.options import ProgressKind
 from misr.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def evaluate(
     device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
     batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
+    progress: ProgressKind = "bar",
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
     """Measure RESULT against REFERENCE, or models on REFERENCE shrunk as papers do; a table, and CSV and JSON.
@@ -72,6 +74,7 @@ def evaluate(
     from misr.evaluation import evaluate as compare
 
     one_of("--precision", precision, "auto", "fp32", "bf16", "fp16")
+    one_of("--progress", progress, "bar", "json", "none")
     one_of("--color", color, "y", "rgb", "plane")
     one_of("--protocol", protocol or "bi", "bi", "bd")
     wanted = tuple(METRICS) if metrics == "all" else tuple(dict.fromkeys(metrics.replace(" ", "").split(",")))
@@ -83,7 +86,7 @@ def evaluate(
         told = names or scale or border is not None or sequence or protocol or device or batch
         check_probav(probav, others=bool(told or not usual))
     check(paths, names, targets, only_models=bool(protocol or device or batch), alone=bool(probav))
-    with Meter("bar", 0, unit="scene" if probav else "frame") as meter:
+    with Meter(progress, unit="scene" if probav else "frame", doing="measuring") as meter:
         if probav:
             report = evaluate_probav(paths, probav, norm, progress=meter.update)
         elif names:

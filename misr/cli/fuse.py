@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from misr.cli.options import clock, one_of, say
+from misr.cli.options import ProgressKind, clock, one_of, say
 from misr.errors import InputError
 
 if TYPE_CHECKING:
     from misr.burst.preparing import Fit
-    from misr.cli.progress import Meter
     from misr.fusion import Fusing
+    from misr.fusion.job import Progress
     from misr.upscaler import Precision
 
 Text = str | None
@@ -96,7 +96,7 @@ def fuse(
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
     yes: Annotated[Flag, typer.Option("-y", help="Overwrite the output.")] = False,
     no: Annotated[Flag, typer.Option("-n", help="Never overwrite; skip existing outputs of several.")] = False,
-    progress: Annotated[str, typer.Option("--progress", help="bar, json, none.")] = "bar",
+    progress: ProgressKind = "bar",
     dry_run: Annotated[
         Flag, typer.Option("--dry-run", help="Look at the views, say what would be done (also as --report), and stop.")
     ] = False,
@@ -143,6 +143,7 @@ def fuse(
 
 def work_through(views: list[str], out: str, wanted: Fusing, progress: str, *, dry_run: bool, skip: bool) -> None:
     """One burst, or a folder each."""
+    from misr.cli.progress import Meter
     from misr.fusion import bursts_in, fuse_folders
     from misr.fusion import fuse as fuse_one
 
@@ -152,51 +153,30 @@ def work_through(views: list[str], out: str, wanted: Fusing, progress: str, *, d
     folders = bursts_in(views)
     if folders and dry_run:
         raise InputError("--dry-run looks at one burst; name one folder")
-    with Stages(progress) as stages:
+    with Meter(progress, unit="step", doing="looking", source=views[0], target=out) as meter:
+
+        def update(doing: str, done: int, total: int) -> None:
+            meter.update(done, total, doing=doing)
+
         if dry_run:
-            look(views, out, wanted, stages)
+            look(views, out, wanted, update)
         elif folders:
-            made = fuse_folders(folders, out, wanted, skip=skip, progress=stages.update, say=say)
+            made = fuse_folders(folders, out, wanted, skip=skip, progress=update, say=say)
             say(f"{len(made)} of {len(folders)} bursts fused: {out}")
         else:
-            done = fuse_one(views, out, wanted, progress=stages.update, say=say)
+            done = fuse_one(views, out, wanted, progress=update, say=say)
             say(f"{done.report['views_used']} views in, one picture out: {done.path}")
 
 
-def look(views: list[str], out: str, wanted: Fusing, stages: Stages) -> None:
+def look(views: list[str], out: str, wanted: Fusing, update: Progress) -> None:
     """What would be done, printed, and the report where one is wanted."""
     from misr.fusion import lines, plan, report_of, write_report
 
-    with closing(plan(views, out, wanted, progress=stages.update)) as job:
+    with closing(plan(views, out, wanted, progress=update)) as job:
         told = report_of(job)
     print("\n".join(lines(told)))
     if wanted.report:
         write_report(told, wanted.report)
-
-
-class Stages:
-    """A meter for each thing that is done in turn; the last one says that all is."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind, self.doing = kind, ""
-        self.meter: Meter | None = None
-
-    def __enter__(self) -> Stages:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
-        if self.meter is not None:
-            self.meter.close(finished=error is None)
-
-    def update(self, doing: str, done: int, total: int) -> None:
-        """So many of `total` steps of what is being done."""
-        from misr.cli.progress import Meter
-
-        if self.meter is None or doing != self.doing:
-            if self.meter is not None:
-                self.meter.close(finished=False)
-            self.meter, self.doing = Meter(self.kind, total, unit="step", doing=doing), doing
-        self.meter.update(done, total)
 
 
 def light(text: str | None) -> tuple[float, ...] | str:

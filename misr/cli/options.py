@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +28,7 @@ PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32, bf1
 Tile = Annotated[int, typer.Option("--tile", help="Square tiles of this many source pixels; 0: whole pictures.")]
 Batch = Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads for net and encoder; 0: all.")]
-ProgressKind = Annotated[str, typer.Option("--progress", help="bar, json, none.")]
+ProgressKind = Annotated[str, typer.Option("--progress", help="bar (on a terminal), json (lines on stderr), none.")]
 Debug = Annotated[Flag, typer.Option("--debug", help="Show a traceback when something fails.")]
 OnErrorName = Annotated[str, typer.Option("--on-error", help="When a frame does not decode: stop, or repeat the last.")]
 
@@ -172,5 +171,7 @@ def use_threads(threads: int) -> None:
 
 
 def say(line: str) -> None:
-    """A line for people."""
-    print(line, file=sys.stderr, flush=True)
+    """A line for people, on stderr; above a bar where there is one."""
+    from misr.cli.progress import above
+
+    above(line)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from misr.cli.options import ProgressKind
 from misr.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def train(
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: all.")] = 0,
     trained_on: Annotated[str, typer.Option("--trained-on", help="What the card says of the data.")] = "",
+    progress: ProgressKind = "bar",
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
     """Train a net on DATA into a model directory; the same command goes on after a stop.
@@ -101,6 +103,7 @@ def train(
     one_of("--degradation", degradation, "bi", "bd", "mixed", "codec")
     one_of("--loss", loss, "smooth-l1", "charbonnier", "l2")
     one_of("--precision", precision, "auto", "fp32", "bf16")
+    one_of("--progress", progress, "bar", "json", "none")
     wanted = Training(
         data=tuple(data),
         out=out,
@@ -131,7 +134,7 @@ def train(
         trained_on=trained_on,
         command=shlex.join(["misr", *sys.argv[1:]]),
     )
-    with Bar(wanted) as bar:
+    with Bar(wanted, progress) as bar:
         made = fit(wanted, say=say, stepped=bar.stepped, tell=bar.tell)
     if made.baseline:
         say(f"{made.folder}: {made.valid_db:.2f} dB on what was held out; {made.baseline} {made.baseline_db:.2f} dB")
@@ -147,50 +150,37 @@ def pair(text: str) -> tuple[str, Any]:
 
 
 class Bar:
-    """A tqdm bar on a terminal, with loss and validation; nothing elsewhere but a line for each check."""
+    """A meter of training, with loss and validation; where no bar is seen, a line for each check too."""
 
-    def __init__(self, wanted: Training) -> None:
-        self.wanted = wanted
-        self.bar: Any = None
-        self.shown: dict[str, str] = {}
-        self.said = 0.0
+    def __init__(self, wanted: Training, kind: str = "bar") -> None:
+        from misr.cli.progress import Meter
+
+        self.timed = not wanted.steps
+        kind = kind if int(os.environ.get("RANK", "0")) == 0 else "none"  # of torchrun's processes the first speaks
+        self.meter = Meter(
+            kind,
+            round(60 * wanted.minutes) if self.timed else wanted.steps,
+            unit="second" if self.timed else "step",
+            doing="training",
+            target=str(wanted.out),
+        )
 
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.meter.close(finished=error is None)
 
     def stepped(self, run: Run) -> None:
         """A step was made."""
-        from misr.train import ranks
-
-        if not ranks.first():
-            return
-        if self.bar is None:
-            from tqdm import tqdm
-
-            steps = run.recipe.steps
-            form = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}] {postfix}"
-            self.bar = tqdm(
-                total=steps or 60 * run.recipe.minutes,
-                initial=run.step - 1 if steps else run.seconds,
-                unit="steps" if steps else "s",
-                file=sys.stderr,
-                disable=None,
-                dynamic_ncols=True,
-                bar_format=form,
-            )
-        self.bar.update((run.step if run.recipe.steps else min(run.seconds, self.bar.total)) - self.bar.n)
-        if time.monotonic() - self.said > 0.5:
-            self.said = time.monotonic()
-            self.bar.set_postfix({**self.shown, "step": run.step}, refresh=False)
+        of = self.meter.expected
+        done = min(round(run.seconds), of) if self.timed else run.step
+        self.meter.update(done, of, figures={"step": run.step})
 
     def tell(self, line: dict[str, float]) -> None:
         """A line of the log was written."""
         from misr.cli.options import say
 
-        self.shown = {"loss": f"{line['loss']:.5f}", "valid": f"{line['valid_db']:.2f} dB"}
-        if self.bar is None or self.bar.disable:
+        self.meter.figures.update(loss=line["loss"], valid_db=line["valid_db"])
+        if not self.meter.shown:
             say(f"step {line['step']:.0f}: loss {line['loss']:.5f}, {line['valid_db']:.2f} dB, {line['seconds']:.0f} s")

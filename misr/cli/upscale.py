@@ -129,6 +129,8 @@ def work_through(
     sources: list[str], target: str, wanted: Settings, progress: str, dry_run: bool, *, skip: bool
 ) -> None:
     """One input, or a batch: several inputs or a folder of clips into a folder; failures are told at the end."""
+    from misr.cli.progress import fail
+
     pairs = batch_of(sources, target)
     made = pairs[0][1] != target and not Path(target).exists()
     if made:
@@ -146,6 +148,7 @@ def work_through(
             if len(pairs) == 1:
                 raise
             failed.append(f"{source}: {e}")
+            fail(str(e), kind=progress, source=source, target=out)
             o.say(f"failed: {e}")
     if made and dry_run:
         Path(target).rmdir()
@@ -172,7 +175,7 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
         for line in lines:
             if line.startswith(("note", "fields", "chosen")) or "becomes" in line or "dropped" in line:
                 o.say(line)
-        with Meter(progress, job.expected) as meter:
+        with Meter(progress, job.expected, doing="upscaling", source=source, target=target) as meter:
             frames = run(job, reader, up, progress=meter.update, say=o.say)
         for note in outcome(job, reader, up):
             o.say(f"note      {note}")
