@@ -10,25 +10,31 @@ from torch import nn
 from misr.card import ModelCard
 from misr.errors import ModelError
 from misr.nets import NETS
+from misr.shelf import BURST, KERNELS, METHODS, names, shelf
 
-KERNELS = ("nearest", "bilinear", "bicubic", "lanczos")  # models without weights, any scale
-METHODS = ("best", "mean", "shift-and-add", "map")  # that fuse bursts without weights, any whole scale
-BURST = {2: "burst-x2", 3: "burst-x3"}  # what fuses the views of a burst best, by scale
+__all__ = [
+    "BEST",
+    "BURST",
+    "KERNELS",
+    "METHODS",
+    "ROBUST",
+    "VIDEO",
+    "best_device",
+    "build",
+    "card",
+    "choose",
+    "find",
+    "fuses",
+    "load",
+    "models",
+    "names",
+    "parameters",
+    "shelf",
+]
+
 BEST = {2: "fast-x2", 4: "fast-x4"}  # what -s alone means
 ROBUST = {2: "fast-robust-x2"}  # and of a compressed source, by scale
 VIDEO = {2: "video-x2", 4: "video-x4"}  # and of moving pictures on a device that is quick enough
-HERE = Path(__file__).parent
-
-
-def shelf() -> Path:
-    """Where the shipped models are: inside the wheel, or beside the package in a checkout."""
-    return HERE / "models" if (HERE / "models").is_dir() else HERE.parent / "models"
-
-
-def names() -> list[str]:
-    """The shipped models, then the plain kernels."""
-    found = sorted(p.parent.name for p in shelf().glob("*/card.json"))
-    return [*found, *KERNELS]
 
 
 def models() -> tuple[str, ...]:

@@ -111,7 +111,9 @@ def test_a_bad_value_is_one_sentence_and_no_file(tmp_path: Path, words: str, cap
     assert [p.name for p in tmp_path.iterdir()] == ["in.mkv"]
 
 
-def test_a_device_that_is_not_there_is_one_sentence_also_where_misr_chooses_the_model(source: Path, capsys: Said) -> None:
+def test_a_device_that_is_not_there_is_one_sentence_also_where_misr_chooses_the_model(
+    source: Path, capsys: Said
+) -> None:
     target = source.with_name("out.mkv")
     assert misr("upscale", source, target, "--device", "foo") == 1
     assert "'foo' cannot be used" in one_sentence(capsys.readouterr().err)

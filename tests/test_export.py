@@ -216,7 +216,7 @@ def test_tensors_are_as_they_are_told(made, model):
 
 def test_no_path_of_this_machine_is_in_a_file(made):
     for done in (made("video-x2", ".onnx"), made("fast-x2", ".onnx"), made("fast-x2", ".xml")):
-        assert str(zoo.HERE).encode() not in done.files[0].read_bytes()
+        assert str(zoo.shelf()).encode() not in done.files[0].read_bytes()
 
 
 def test_fp16_halves_the_weights(made):

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from misr.cli.completion import clip_models
+from misr.cli.options import PrecisionName
+
 if TYPE_CHECKING:
     from misr.upscaler import Precision
 
@@ -18,11 +21,13 @@ def bench(
     clip: Annotated[
         str | None, typer.Argument(metavar="[CLIP]", help="A clip of your own; a generated 480x270 one by default.")
     ] = None,
-    model: Annotated[str, typer.Option("-m", "--model", help="Name or directory of a model.")] = "fast-x4",
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="Name or directory of a model.", autocompletion=clip_models)
+    ] = "fast-x4",
     codec: Annotated[str, typer.Option("-c:v", help="Video encoder.")] = "libx264",
     preset: Annotated[str | None, typer.Option("-preset", help="Its preset.")] = "veryfast",
     device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
+    precision: PrecisionName = "auto",
     frames: Annotated[int, typer.Option("--frames", help="Frames of the generated clip.")] = 120,
     runs: Annotated[int, typer.Option("--runs", help="Runs of each figure; the median is shown.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from misr.cli.options import ProgressKind
+from misr.cli.completion import clip_models
+from misr.cli.options import PrecisionName, ProgressKind
 from misr.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ def evaluate(
         ),
     ],
     models: Annotated[
-        Text, typer.Option("-m", "--model", help="Measure these models, NAME[,NAME...], on LR made of the references.")
+        Text,
+        typer.Option(
+            "-m",
+            "--model",
+            help="Measure these models, NAME[,NAME...], on LR made of the references.",
+            autocompletion=clip_models,
+        ),
     ] = None,
     protocol: Annotated[
         Text, typer.Option("--protocol", help="How LR is made: bi (antialiased bicubic, default), bd (Gaussian 1.6).")
@@ -57,7 +64,7 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every frame's numbers here.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="The same as JSON.")] = None,
     device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
+    precision: PrecisionName = "auto",
     batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
     progress: ProgressKind = "bar",
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,

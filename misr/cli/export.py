@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from misr.cli.completion import clip_models
 from misr.cli.options import Debug, Yes, one_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or directory of a model; see `misr models`.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Name or directory of a model; see `misr models`.", autocompletion=clip_models
+        ),
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="x.onnx, x.pt (TorchScript) or x.xml (OpenVINO).")],
     scale: Annotated[
         float | None, typer.Option("-s", "--scale", help="Of a plain kernel (bicubic ...): 2, 3, 4 ...")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from misr.cli.options import ProgressKind, clock, one_of, say
+from misr.cli.completion import burst_models
+from misr.cli.options import PrecisionName, ProgressKind, clock, one_of, say
 from misr.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def fuse(
     method: Annotated[
         Text,
         typer.Option(
-            "-m", "--model", help="best, mean, shift-and-add, map, or a model; the best for the views if not given."
+            "-m",
+            "--model",
+            help="best, mean, shift-and-add, map, or a model; the best for the views if not given.",
+            autocompletion=burst_models,
         ),
     ] = None,
     reference: Annotated[
@@ -93,7 +97,7 @@ def fuse(
     count: Annotated[int, typer.Option("--views", help="Of a video: so many frames around --at.")] = 0,
     tile: Annotated[int, typer.Option("--tile", help="Square tiles of this many view pixels; 0: the usual size.")] = 0,
     device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")] = "auto",
+    precision: PrecisionName = "auto",
     yes: Annotated[Flag, typer.Option("-y", help="Overwrite the output.")] = False,
     no: Annotated[Flag, typer.Option("-n", help="Never overwrite; skip existing outputs of several.")] = False,
     progress: ProgressKind = "bar",

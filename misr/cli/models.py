@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from misr.cli.completion import all_models
+
 if TYPE_CHECKING:
     from misr.card import ModelCard
 
@@ -38,7 +40,9 @@ unknown: `scripts/score_bursts ../shared/data/test MODEL --write`.
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this model's whole card.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this model's whole card.", autocompletion=all_models)
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print models/README.md.")] = False,
 ) -> None:
     """List the models that misr has, or show one."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from misr.cli.completion import among, clip_models
 from misr.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,20 +18,40 @@ LINE: list[str] = []  # the words after `misr`, put there by main()
 
 Text = str | None
 Flag = bool
-Model = Annotated[Text, typer.Option("-m", "--model", help="Name or directory of a model; see `misr models`.")]
+Model = Annotated[
+    Text,
+    typer.Option("-m", "--model", help="Name or directory of a model; see `misr models`.", autocompletion=clip_models),
+]
 Scale = Annotated[float | None, typer.Option("-s", "--scale", help="SR size / source size: 2, 4, 1.5 ...")]
 Strength = Annotated[float, typer.Option("--strength", help="Share of the learned detail, 0 (plain bicubic) to 1.")]
 Size = Annotated[Text, typer.Option("--size", help="1080p, WxH, Wx-2 or -2xH instead of a scale.")]
 PixFmt = Annotated[Text, typer.Option("-pix_fmt", help="Pixel format; the source's, or the closest, by default.")]
 Yes = Annotated[Flag, typer.Option("-y", help="Overwrite the output.")]
 Device = Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")]
-PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16.")]
+PrecisionName = Annotated[
+    str,
+    typer.Option("--precision", help="auto, fp32, bf16, fp16.", autocompletion=among("auto", "fp32", "bf16", "fp16")),
+]
 Tile = Annotated[int, typer.Option("--tile", help="Square tiles of this many source pixels; 0: whole pictures.")]
 Batch = Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads for net and encoder; 0: all.")]
-ProgressKind = Annotated[str, typer.Option("--progress", help="bar (on a terminal), json (lines on stderr), none.")]
+ProgressKind = Annotated[
+    str,
+    typer.Option(
+        "--progress",
+        help="bar (on a terminal), json (lines on stderr), none.",
+        autocompletion=among("bar", "json", "none"),
+    ),
+]
 Debug = Annotated[Flag, typer.Option("--debug", help="Show a traceback when something fails.")]
-OnErrorName = Annotated[str, typer.Option("--on-error", help="When a frame does not decode: stop, or repeat the last.")]
+OnErrorName = Annotated[
+    str,
+    typer.Option(
+        "--on-error",
+        help="When a frame does not decode: stop, or repeat the last.",
+        autocompletion=among("stop", "repeat"),
+    ),
+]
 
 COLOR = "of the clip, whatever its own tag says"
 Matrix = Annotated[Text, typer.Option("--color-matrix", help=f"Matrix {COLOR}: bt709, smpte170m, bt2020nc ...")]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from misr.cli.completion import all_models, clip_models
 from misr.cli.options import ProgressKind
 from misr.errors import InputError
 
@@ -47,9 +48,14 @@ def train(
     labels: Annotated[
         str, typer.Option("--labels", help="hr: DATA is sharp and is shrunk; heldout: views hidden from the net; both.")
     ] = "hr",
-    start: Annotated[str, typer.Option("--start", help="A model to begin from: its name or directory.")] = "",
+    start: Annotated[
+        str, typer.Option("--start", help="A model to begin from: its name or directory.", autocompletion=all_models)
+    ] = "",
     motion: Annotated[
-        str, typer.Option("--motion", help="A model whose motion the net gets, whatever its width.")
+        str,
+        typer.Option(
+            "--motion", help="A model whose motion the net gets, whatever its width.", autocompletion=clip_models
+        ),
     ] = "",
     freeze: Annotated[
         Text,
@@ -152,7 +158,7 @@ def pair(text: str) -> tuple[str, Any]:
 class Bar:
     """A meter of training, with loss and validation; where no bar is seen, a line for each check too."""
 
-    def __init__(self, wanted: Training, kind: str = "bar") -> None:
+    def __init__(self, wanted: Training, kind: str = "bar", *, doing: str = "training") -> None:
         from misr.cli.progress import Meter
 
         self.timed = not wanted.steps
@@ -161,7 +167,7 @@ class Bar:
             kind,
             round(60 * wanted.minutes) if self.timed else wanted.steps,
             unit="second" if self.timed else "step",
-            doing="training",
+            doing=doing,
             target=str(wanted.out),
         )
 
