@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a short spin first: 20 % more from the net alone
 
 if TYPE_CHECKING:
+    from misr.adapting import Adapted, Adapting, adapt
     from misr.card import ModelCard
     from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError
     from misr.evaluation import Measure, Report, evaluate, evaluate_models
@@ -64,6 +65,9 @@ CONTENTS = {
     "Comparison": ("misr.report", "Comparison"),
     "export": ("misr.exporting", "export"),
     "Exported": ("misr.exporting", "Exported"),
+    "adapt": ("misr.adapting", "adapt"),
+    "Adapting": ("misr.adapting", "Adapting"),
+    "Adapted": ("misr.adapting", "Adapted"),
     "MisrError": ("misr.errors", "MisrError"),
     "InputError": ("misr.errors", "InputError"),
     "DecodeError": ("misr.errors", "DecodeError"),
@@ -71,6 +75,8 @@ CONTENTS = {
     "ModelError": ("misr.errors", "ModelError"),
 }
 __all__ = [
+    "Adapted",
+    "Adapting",
     "Color",
     "Comparing",
     "Comparison",
@@ -94,6 +100,7 @@ __all__ = [
     "Upscaler",
     "Window",
     "__version__",
+    "adapt",
     "compare",
     "evaluate",
     "evaluate_models",

@@ -26,7 +26,7 @@ LAYERS = [  # rooms of one row do not see each other
     {"summary"},
     {"plan"},
     {"bench", "evaluation", "exporting", "train"},
-    {"report"},
+    {"adapting", "report"},
     {"fusion"},
     {"cli"},
 ]

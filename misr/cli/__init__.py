@@ -9,7 +9,21 @@ from typing import Any
 import typer
 
 import misr
-from misr.cli import bench, compare, doctor, eval, export, filter, fuse, models, options, progress, train, upscale
+from misr.cli import (
+    adapt,
+    bench,
+    compare,
+    doctor,
+    eval,
+    export,
+    filter,
+    fuse,
+    models,
+    options,
+    progress,
+    train,
+    upscale,
+)
 
 app = typer.Typer(
     name="misr",
@@ -29,6 +43,7 @@ for name, command in (
     ("eval", eval.evaluate),
     ("compare", compare.compare),
     ("train", train.train),
+    ("adapt", adapt.adapt),
     ("export", export.export),
 ):
     app.command(name)(command)

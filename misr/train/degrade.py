@@ -74,7 +74,8 @@ def imaged(sharp: torch.Tensor, scale: int, optics: float) -> torch.Tensor:
         return resample(sharp, (h, w), edges="symmetric")
     round_ = gaussian(1, optics * scale, optics * scale, 0.0)
     box = torch.full((1, 1, scale, scale), 1 / scale**2)
-    weight = F.conv2d(round_[None, None], box, padding=scale - 1).to(sharp)  # as wide as a cell, and alike on both sides
+    # as wide as a cell, and alike on both sides
+    weight = F.conv2d(round_[None, None], box, padding=scale - 1).to(sharp)
     reach = (weight.shape[-1] - scale) // 2
     return F.conv2d(F.pad(sharp, (reach,) * 4, mode="replicate"), weight, stride=scale)
 

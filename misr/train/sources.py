@@ -39,7 +39,9 @@ class Crops:
         self.sampler.rng.bit_generator.state = state
 
 
-def pairs_of(planes: Sequence[Plane], degradation: str | float, scale: int, cell: int, crop: int, seed: int) -> list[Pair]:
+def pairs_of(
+    planes: Sequence[Plane], degradation: str | float, scale: int, cell: int, crop: int, seed: int
+) -> list[Pair]:
     """Pictures with their views; `codec` adds compressed, noisy, blurred ones to the clean; a number is a camera's optics."""
     ratio, rng = scale * cell, np.random.default_rng(seed)
     whole = [p[: p.shape[0] // ratio * ratio, : p.shape[1] // ratio * ratio] for p in planes]
@@ -52,7 +54,8 @@ def pairs_of(planes: Sequence[Plane], degradation: str | float, scale: int, cell
     fit = [p for p in whole if min(p.shape) >= crop * scale]
     if isinstance(degradation, float):
         seen = partial(imaged, scale=scale, optics=degradation)
-        return pairs(fit, lambda p: rounded(seen(torch.from_numpy(p.copy())[None, None].float())[0, 0]), ratio, crop // cell)
+        as_tensor = lambda p: torch.from_numpy(p.copy())[None, None].float()  # noqa: E731
+        return pairs(fit, lambda p: rounded(seen(as_tensor(p))[0, 0]), ratio, crop // cell)
     made = pairs(fit, ways[degradation], ratio, crop // cell)
     if degradation == "codec":
         made += worn_pairs([p for p in fit if min(p.shape) >= crop * scale + 24], scale, ratio, crop // cell, seed=seed)

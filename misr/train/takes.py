@@ -22,6 +22,7 @@ SEQUENCE = 5  # numbered pictures of one size from which a folder is a clip
 SIDE = 640  # pixels of the part that is kept of frames, where not all can be
 SMALLEST = 48  # pixels along the short side of a picture worth keeping
 CPU = torch.device("cpu")
+WHOLE = Span()
 
 
 def walked(folder: Path) -> Iterator[Path]:
@@ -85,12 +86,12 @@ def halved(plane: Plane) -> Plane:
     return shrink(plane, (h // 2, w // 2))
 
 
-def runs(path: str, most_bytes: int, *, halve: bool) -> tuple[list[Plane], list[str]]:
+def runs(path: str, most_bytes: int, *, halve: bool, span: Span = WHOLE) -> tuple[list[Plane], list[str]]:
     """Stacks (t, h, w) of consecutive frames of a clip, none across a cut, and what was left out, in words.
 
-    All of them, whole, where memory allows; else every n-th, the part of each that moves most.
+    All of them, whole, where memory allows; else every n-th, the part of each that moves most. span: of a stretch alone.
     """
-    reader = open_reader(path, Span(), Settings(), upright=True)
+    reader = open_reader(path, span, Settings(), upright=True)
     try:
         info = reader.info
         small = halve and info.codec in LOSSY and min(info.width, info.height) >= 720

@@ -1,0 +1,67 @@
+"""How good a net is by frames it has not learned from: hidden ones predicted, and the clip remade from itself shrunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from misr.adapting.settings import Gain
+from misr.train import proxy, valid
+from misr.train.camera import Dice
+from misr.train.degrade import Plane
+from misr.train.heldout import Flow, Hidden
+from misr.train.valid import Trial
+
+LEAST_DB = 0.05  # a smaller gain on hidden frames was at times a loss by the truth
+ERRORS = 2.0  # standard errors that a gain must exceed
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """Always the same questions of a portion.
+
+    hidden     windows with one view hidden; of which block each is
+    shrunk     windows of the clip shrunk once more, with the frames as the truth
+    """
+
+    hidden: list[Hidden]
+    blocks: list[int]
+    shrunk: list[Trial]
+    flow: Flow
+    optics: float
+
+    def hidden_db(self, predict: proxy.Predict) -> list[float]:
+        """dB of the hidden frames' detail, window by window."""
+        return [proxy.score_db(predict, [it], self.flow, self.optics) for it in self.hidden]
+
+    def shrunk_db(self, net: nn.Module) -> list[float]:
+        """Luma PSNR of the frames remade, window by window."""
+        return [valid.psnr_db(net, [it]) for it in self.shrunk]
+
+
+def exam(
+    stacks: Sequence[Plane], *, scale: int, multiple: int, flow: Flow, optics: float, device: torch.device, most: int
+) -> Exam:
+    """Up to `most` windows of each kind."""
+    hidden, blocks = [], []
+    for n, stack in enumerate(valid.spread(stacks, most)):
+        for it in proxy.sights([stack], multiple, device):
+            hidden.append(it)
+            blocks.append(n)
+    keep = valid.spread(range(len(hidden)), most)
+    side = 2 * scale * multiple
+    small = [valid.middle(s, valid.SIDE, side) for s in valid.spread(stacks, max(1, most // 2))]
+    trials = [valid.trial(torch.from_numpy(s.copy()).to(device), scale, float(optics), Dice(7)) for s in small]
+    return Exam([hidden[k] for k in keep], [blocks[k] for k in keep], trials, flow, optics)
+
+
+def gain(start: Sequence[float], adapted: Sequence[float], blocks: Sequence[int]) -> Gain:
+    """The paired gain, its margin with frames of one block counted as one."""
+    off = np.subtract(adapted, start)
+    error = float(off.std(ddof=1) / len(set(blocks)) ** 0.5) if len(off) > 1 else 0.0
+    margin = max(LEAST_DB, ERRORS * error)
+    return Gain(float(np.mean(start)), float(np.mean(adapted)), float(off.mean()), margin, len(off))

@@ -1,0 +1,55 @@
+"""The camera of a clip, told from its own frames: shrunk through the right one, they are as sharp as they were.
+
+What the world shows looks alike at every scale, so a frame seen through the camera once more, at a scale as coarse, must reach
+as far towards Nyquist as the frame itself does. The frame is already soft: of its Gaussian a share 1 / scale is left on the
+coarser grid, and the camera's is sigma = fitted / sqrt(1 - 1 / scale^2). On clips of ../shared/data/train made x2 smaller by
+0.5 and 0.8 this gives 0.46 and 0.75; antialiased bicubic and Gaussians up to 0.3 look the same, and the first is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from misr.registration import aliasing
+from misr.train.degrade import Plane, imaged, rounded
+from misr.train.scenes import detail
+from misr.train.valid import spread
+
+TRIED = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # LR pixels
+PLAIN = 0.4  # below which a camera is taken for antialiased bicubic, as the models were
+WIDEST = 0.8  # what is softer was enlarged, or smoothed by a codec; no camera explains it
+MOST = 6  # frames
+NOTHING = 0.003  # aliasing of frames without detail
+
+
+def fitted(clips: Sequence[Plane], scale: int) -> float:
+    """Sigma in LR pixels of the camera's Gaussian, 0 for antialiased bicubic, of stacks (t, h, w)."""
+    frames = [sharpest(clip) for clip in spread(clips, MOST)]
+    own = float(np.mean([aliasing(frame) for frame in frames]))
+    if own < NOTHING:
+        return 0.0
+    again = [float(np.mean([aliasing(shrunk(f, scale, sigma)) for f in frames])) for sigma in TRIED]
+    falling = np.minimum.accumulate(again)
+    found = float(np.interp(-np.log(own + NOTHING), -np.log(falling + NOTHING), TRIED))
+    sigma = min(WIDEST, found / (1 - 1 / scale**2) ** 0.5)
+    return 0.0 if sigma < PLAIN else round(sigma, 2)
+
+
+def sharpest(clip: Plane) -> Plane:
+    """The frame (h, w) of a stack that has most detail."""
+    return max(clip, key=lambda frame: detail(torch.from_numpy(frame)))
+
+
+def shrunk(frame: Plane, scale: int, sigma: float) -> Plane:
+    """A frame seen through a camera once more."""
+    h, w = (n // scale * scale for n in frame.shape)
+    sharp = torch.from_numpy(frame[:h, :w].copy())[None, None].float()
+    return rounded(imaged(sharp, scale, sigma)[0, 0])
+
+
+def named(sigma: float) -> str:
+    """The camera in words."""
+    return f"a Gaussian of {sigma:g} pixels and the pixel's box" if sigma else "antialiased bicubic"

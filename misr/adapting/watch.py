@@ -1,0 +1,54 @@
+"""Early stopping: looks at the watching portion now and then, and keeps the best net on disk for who goes on."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from misr.adapting.judge import Exam
+from misr.train import proxy
+
+PATIENCE = 6  # looks without anything better after which more learning is no use
+
+
+class Watch:
+    """The best net so far. Its score is the smaller of two gains over the start: so neither is bought with the other."""
+
+    def __init__(self, those: Exam, start: nn.Module, path: Path) -> None:
+        self.exam, self.path = those, path
+        self.start = self.measured(start)
+        self.best_step, self.score, self.looks_since = 0, 0.0, 0
+        if path.is_file():
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            self.best_step, self.score, self.looks_since = state["step"], state["score"], state["looks_since"]
+
+    def measured(self, net: nn.Module) -> tuple[Tensor, Tensor]:
+        """Hidden frames predicted and frames remade, dB each."""
+        return torch.tensor(self.exam.hidden_db(proxy.of_net(net))), torch.tensor(self.exam.shrunk_db(net))
+
+    def look(self, net: nn.Module, step: int) -> float:
+        """The net's score at a step, in dB over the start; the best net is kept."""
+        score = min(float((a - b).mean()) for a, b in zip(self.measured(net), self.start, strict=True))
+        if score > self.score:
+            self.best_step, self.score, self.looks_since = step, score, 0
+            self._keep(net.state_dict())
+        else:
+            self.looks_since += 1
+            self._keep(torch.load(self.path, weights_only=True)["net"] if self.path.is_file() else {})
+        return score
+
+    def _keep(self, weights: dict[str, Tensor]) -> None:
+        state = {"step": self.best_step, "score": self.score, "looks_since": self.looks_since, "net": weights}
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.path)
+
+    def best(self, like: nn.Module) -> nn.Module:
+        """The best net; the last one where none was better than the start, for the judge to say so."""
+        net = copy.deepcopy(like)
+        if self.best_step:
+            net.load_state_dict(torch.load(self.path, weights_only=True, map_location="cpu")["net"])
+        return net

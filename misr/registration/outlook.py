@@ -1,0 +1,70 @@
+"""What several frames of a clip can bring over one, from a few spots of it: the promise of fusing, measured before a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from misr.registration.aliasing import aliasing_between
+from misr.registration.promise import coverage, promise
+from misr.registration.register import register
+
+VIEWS = 6  # of a spot: the middle one and its neighbours
+SPOTS = 4
+SIDE = 256  # pixels of the middle of the frames
+ENOUGH = 0.5  # share of a spot's views that must move as a whole
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Whether several frames can show more than one, why in one sentence, and what that rests on.
+
+    coverage, aliasing   means over the spots that could be told; None where none could
+    views                on average, that move as a whole; spots: how many were told, of how many
+    """
+
+    could: bool
+    why: str
+    coverage: float | None
+    aliasing: float | None
+    views: float
+    spots: tuple[int, int]
+
+
+def outlook(stacks: Sequence[np.ndarray], scale: float) -> Outlook:
+    """Of stacks (t, h, w) of consecutive frames, planes in any unit; what does not move as a whole cannot be told."""
+    some = [s for s in stacks if len(s) >= 2]
+    chosen = [some[i * len(some) // min(SPOTS, len(some))] for i in range(min(SPOTS, len(some)))]
+    found = [it for it in (spot(stack, scale) for stack in chosen) if it is not None]
+    if not found:
+        why = "What several frames bring cannot be foretold: nowhere did the middle of the picture move as a whole."
+        return Outlook(True, why, None, None, 0.0, (0, len(chosen)))
+    even, views = (float(np.mean([it[k] for it in found])) for k in (0, 1))
+    folded = [it[2] for it in found if it[2] is not None]
+    alias = float(np.median(folded)) if folded else None
+    could, why = promise(alias, even, round(views), scale)
+    return Outlook(could, why, even, alias, views, (len(found), len(chosen)))
+
+
+def spot(stack: np.ndarray, scale: float) -> tuple[float, float, float | None] | None:
+    """Coverage, views and aliasing around a stack's middle; None where most views could not be placed."""
+    first = max(0, (len(stack) - VIEWS) // 2)
+    views = [middle(frame) for frame in stack[first : first + VIEWS]]
+    k = len(views) // 2
+    others = [v for n, v in enumerate(views) if n != k]
+    places = [register(views[k], v) for v in others]
+    used = [p for p in places if p.used]
+    if len(used) < ENOUGH * len(others):
+        return None
+    h, w = views[k].shape
+    even = coverage([(0.0, 0.0), *(p.shift_px(w, h) for p in used)], scale)
+    return even, 1.0 + len(used), aliasing_between(views[k], others, places)
+
+
+def middle(frame: np.ndarray) -> np.ndarray:
+    """The middle of a frame, at most SIDE x SIDE, as floats."""
+    h, w = frame.shape
+    y, x = max(0, h - SIDE) // 2, max(0, w - SIDE) // 2
+    return frame[y : y + SIDE, x : x + SIDE].astype(np.float32)
