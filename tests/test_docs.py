@@ -28,7 +28,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-LONG = {"--minutes 10": "--steps 1 --frames 6"}  # what only makes a command long, and what stands for it here
+LONG = {
+    f"--minutes {n}": "--steps 1 --frames 6" for n in (5, 10)
+}  # what only makes a command long, and what stands for it here
 SHELL = re.compile(r"[|;&<>$]")
 MODULES = ("rasterio", "onnxruntime")
 

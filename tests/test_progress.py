@@ -103,6 +103,7 @@ def test_other_long_commands_speak_the_same_lines(source: Path, tmp_path: Path, 
         ("fuse", tmp_path / "burst", "-o", tmp_path / "x.png", "-m", "mean", "--no-clouds"),
         ("train", source, "-o", tmp_path / "made", "--net", "fast", "-s", "2", "--steps", "2", "--option", "width=4",
          "--option", "depth=1", "--frames", "2", "--crop", "16", "--run", tmp_path / "run", "--device", "cpu"),
+        ("adapt", source, "-o", tmp_path / "its-own", "--steps", "1", "--frames", "4", "--crop", "16", "--device", "cpu"),
         ("upscale", source, tmp_path / "never.mkv", "-m", "bilinear", "--preview", "0.2s"),
     )  # fmt: skip
     for line in lines:
@@ -111,9 +112,11 @@ def test_other_long_commands_speak_the_same_lines(source: Path, tmp_path: Path, 
         rows = rows_of(capsys.readouterr().err)
         assert events(rows) == "start progress end"
         assert {r["command"] for r in rows} == {line[0]}
-        if line[0] == "train":
+        if line[0] in ("train", "adapt"):
             assert set(rows[-1]["figures"]) == {"step", "loss", "valid_db"}
-            assert (rows[-1]["unit"], rows[-1]["done"], rows[-1]["total"]) == ("step", 2, 2)
+            assert rows[-1]["unit"] == "step"
+            assert rows[-1]["done"] == rows[-1]["total"]
+        assert rows[0]["input"] == str(line[1])
 
 
 def test_what_fails_is_an_error_and_never_an_end(source: Path, tmp_path: Path, capsys: Said) -> None:

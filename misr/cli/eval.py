@@ -93,7 +93,7 @@ def evaluate(
         told = names or scale or border is not None or sequence or protocol or device or batch
         check_probav(probav, others=bool(told or not usual))
     check(paths, names, targets, only_models=bool(protocol or device or batch), alone=bool(probav))
-    with Meter(progress, unit="scene" if probav else "frame", doing="measuring") as meter:
+    with Meter(progress, unit="scene" if probav else "frame", doing="measuring", source=paths[0]) as meter:
         if probav:
             report = evaluate_probav(paths, probav, norm, progress=meter.update)
         elif names:

@@ -168,6 +168,7 @@ class Bar:
             round(60 * wanted.minutes) if self.timed else wanted.steps,
             unit="second" if self.timed else "step",
             doing=doing,
+            source=wanted.data[0],
             target=str(wanted.out),
         )
 
