@@ -132,6 +132,20 @@ def test_what_fails_is_an_error_and_never_an_end(source: Path, tmp_path: Path, c
     assert events(rows_of(capsys.readouterr().err)) == "error"
 
 
+def test_ctrl_c_is_an_error_too(source: Path, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("misr.io.encoder.Encoder.push", interrupt)
+    assert misr("upscale", source, tmp_path / "out.mkv", "-m", "bilinear", "--progress", "json") == 130
+    rows = rows_of(capsys.readouterr().err)
+    assert events(rows) == "start error"
+    assert rows[-1]["message"].startswith("interrupted; ")
+    assert rows[-1]["output"] == str(tmp_path / "out.mkv")
+
+
+def interrupt(*args: Any, **options: Any) -> Any:
+    """What Ctrl-C does to the main thread."""
+    raise KeyboardInterrupt
+
+
 def test_each_clip_of_a_batch_is_a_job_and_the_failed_one_says_which(
     source: Path, tmp_path: Path, capsys: Said
 ) -> None:
@@ -202,6 +216,17 @@ def test_the_time_left_is_what_is_left_at_the_rate_of_this_run(clock: SimpleName
     assert (meter.per_s, meter.eta_s) == (10, 10)
     meter.update(1000, 1000)
     assert meter.eta_s == 0
+
+
+def test_what_came_before_a_meter_is_warm_does_not_count(clock: SimpleNamespace) -> None:
+    meter = Meter("none", 101)
+    clock.now += 60  # reading the sources
+    meter.update(1, 101)
+    meter.warm()
+    assert (meter.per_s, meter.eta_s) == (None, None)
+    clock.now += 4
+    meter.update(41, 101)
+    assert (meter.per_s, meter.eta_s, meter.elapsed_s) == (10, 6, 64)
 
 
 def test_a_total_that_nobody_knows_has_no_time_left(clock: SimpleNamespace) -> None:

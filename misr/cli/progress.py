@@ -35,6 +35,7 @@ class Meter:
         self.began = self.stage_began = self.last = time.monotonic()
         self.told: float | None = None  # when the last line of JSON was
         self.resumed: int | None = None  # units that a resumed run found already done
+        self.uncounted = 0  # of `done`, into the rate
         self.bar = bar_of(self) if kind == "bar" else None
         running = self
         self._line("start")
@@ -60,7 +61,7 @@ class Meter:
     @property
     def per_s(self) -> float | None:
         """Units a second of this run and stage; what a resumed run found does not count. None before the first unit."""
-        here, seconds = self.done - (self.resumed or 0), time.monotonic() - self.stage_began
+        here, seconds = self.done - self.uncounted, time.monotonic() - self.stage_began
         return here / seconds if here > 0 and seconds > 0 else None
 
     @property
@@ -87,16 +88,21 @@ class Meter:
         """Units finished so far, of how many (0: unknown); figures are what else a program may like to know."""
         if doing is not None and doing != self.doing:
             self.doing, self.resumed, self.stage_began = doing, None, self.last  # its first unit took time too
-        if self.resumed is None:
-            self.resumed = max(0, done - 1)
+        first = self.resumed is None
+        if first:
+            self.resumed = self.uncounted = max(0, done - 1)
             self.told = None  # the first unit of a stage is told at once
         self.done, self.expected, self.last = done, expected, time.monotonic()
         if figures:
             self.figures.update(figures)
         if self.bar is not None:
-            self.bar.follow(self)
+            self.bar.follow(self, first=first)
         if self.told is None or self.last - self.told > EVERY_S:
             self._line("progress")
+
+    def warm(self) -> None:
+        """From here on the rate counts: what came before, as reading the sources, says nothing of how it goes on."""
+        self.uncounted, self.stage_began = self.done, time.monotonic()
 
     def row(self, event: Event, message: str | None = None) -> dict[str, Any]:
         """A line of JSON, before it is one. Every line has every field."""
@@ -187,12 +193,12 @@ def bar_of(meter: Meter) -> Any:
             unknown = f"{{n_fmt}} {unit} [{{elapsed}}"
             return {**super().format_dict, "bar_format": name + (known if meter.expected else unknown) + ends}
 
-        def follow(self, meter: Meter) -> None:
-            """Show where the meter is."""
+        def follow(self, meter: Meter, *, first: bool) -> None:
+            """Show where the meter is; at once where a stage begins, or a stopped run goes on."""
             self.total = meter.expected or None
             before, self.seen = self.seen, meter.done
-            if meter.done < before or meter.resumed == meter.done - 1:
-                self.n = meter.done  # a new stage, or the first frame after a resume
+            if first:
+                self.n = meter.done
                 self.refresh()
             else:
                 self.update(meter.done - before)

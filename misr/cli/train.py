@@ -182,7 +182,10 @@ class Bar:
         """A step was made."""
         of = self.meter.expected
         done = min(round(run.seconds), of) if self.timed else run.step
+        first = self.meter.resumed is None
         self.meter.update(done, of, figures={"step": run.step})
+        if first:
+            self.meter.warm()
 
     def tell(self, line: dict[str, float]) -> None:
         """A line of the log was written."""
