@@ -237,6 +237,13 @@ def test_a_total_that_nobody_knows_has_no_time_left(clock: SimpleNamespace) -> N
     assert (meter.per_s, meter.eta_s) == (5, None)
 
 
+def test_a_run_that_finds_everything_done_ends_with_all_of_it(capsys: Said) -> None:
+    with Meter("json", 12):
+        pass
+    last = rows_of(capsys.readouterr().err)[-1]
+    assert (last["event"], last["done"], last["resumed"], last["per_s"], last["eta_s"]) == ("end", 12, 12, None, 0)
+
+
 def test_a_new_stage_has_a_rate_of_its_own(clock: SimpleNamespace) -> None:
     meter = Meter("none")
     meter.update(1, 10, doing="looking")

@@ -77,6 +77,8 @@ class Meter:
         global running
         if self.bar is not None:
             self.bar.close()
+        if finished and self.resumed is None:  # nothing was left to do
+            self.done = self.resumed = self.uncounted = self.expected
         if finished:
             self._line("end")
             if running is self:
