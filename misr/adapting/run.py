@@ -71,6 +71,7 @@ def adapt(
     say: Say = silent,
     stepped: Callable[[Run], None] = lambda run: None,
     tell: Callable[[dict[str, float]], None] = lambda line: None,
+    learnt: Callable[[nn.Module], None] = lambda net: None,
 ) -> Adapted:
     """Adapt a model to a clip, without sharp frames; the directory `out` then holds a model that `misr upscale -m` takes.
 
@@ -78,7 +79,8 @@ def adapt(
     fit nor choice has seen; otherwise the start's weights, and the card says so. A stopped run goes on when called alike; one
     that is done is only told again. InputError for a clip too short or small, and for a directory that holds something else.
 
-    say(line)    for people, as it goes; stepped(run) after every step, tell(line) after every look
+    say(line)    for people, as it goes; stepped(run) after every step, tell(line) after every look; learnt(net) at the end, with
+                 what learning made, kept or not
     """
     clip, out = str(clip), Path(out)
     how = how if how.steps or how.minutes else replace(how, minutes=MINUTES)
@@ -97,6 +99,8 @@ def adapt(
     if run.step:
         say(f"going on at step {run.step}")
     best, watch = learned(run, lesson, bench, how, stepped, tell)
+    learnt(best)
+    say("judging by frames that nobody learned from")
     found = verdict(bench.exam(bench.parts.judge, JUDGED), bench.start, best, int(bench.card.scale), how.model)
     return written(out, bench, lesson, found, best, run, watch, ours, how)
 
@@ -116,6 +120,8 @@ def training(clip: str, out: Path, how: Adapting) -> Training:
         raise InputError(f"{how.model} fuses bursts; `misr train BURST --labels heldout --start {how.model}` adapts it")
     if card.channels != 1:
         raise InputError(f"{how.model} takes colours; models of luma alone can be adapted")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; -o wants a directory to make, which `misr upscale -m` then takes")
     if out.resolve() == zoo.find(how.model).resolve():
         raise InputError(f"{out} is the model to start from; choose another -o")
     return Training(
@@ -170,7 +176,7 @@ def prepared(clip: str, wanted: Training, how: Adapting, say: Say) -> Bench:
     say(f"reading {clip}")
     stacks, notes = runs(clip, int(how.memory * 2**30), halve=False, span=Span(how.start, how.end))
     if not stacks:
-        raise InputError(notes[0].removesuffix("; left out") + "; there is nothing to adapt to")
+        raise InputError(notes[0].removesuffix("; left out") + ", so there is nothing to adapt to; give a longer clip")
     parts = portions(stacks, clip)
     seen = outlook(parts.learn, first.scale)
     sigma = optics.fitted(parts.learn, int(first.scale)) if how.optics is None else how.optics

@@ -94,7 +94,7 @@ def report(out: Path, facts: dict[str, Any], heldout: Gain, shrunk: Gain, baseli
         verdict,
         f"hidden frames: {both(heldout, name)}; {', '.join(f'{k} {v:.2f}' for k, v in baselines.items())}",
         f"the clip shrunk once more: {both(shrunk, name)}",
-        f"learnt from {learnt['labels']}: {learnt['steps']} steps, {learnt['seconds']:.0f} s, best at {best}; moved: {parts}",
+        f"learnt from {learnt['labels']}: {learnt['steps']} steps, {learnt['seconds']:.0f} s, best: {best}; moved: {parts}",
     ]
 
 

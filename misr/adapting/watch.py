@@ -1,4 +1,8 @@
-"""Early stopping: looks at the watching portion now and then, and keeps the best net on disk for who goes on."""
+"""Early stopping: looks at the watching portion now and then, and keeps the best net on disk for who goes on.
+
+What is looked at, and kept, lies half way between the start's weights and the learned ones (Wortsman et al., CVPR 2022: robust
+fine-tuning). Most of the gain on hidden frames is there already, and little of what a clip's labels teach wrongly.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from torch import Tensor, nn
 from misr.adapting.judge import Exam
 from misr.train import proxy
 
+WAY = 0.5  # from the start to what was learned; why, and what else was tried: scripts/README.md
 PATIENCE = 6  # looks without anything better after which more learning is no use
 
 
@@ -19,7 +24,7 @@ class Watch:
 
     def __init__(self, those: Exam, start: nn.Module, path: Path) -> None:
         self.exam, self.path = those, path
-        self.start = self.measured(start)
+        self.first, self.start = start, self.measured(start)
         self.best_step, self.score, self.looks_since = 0, 0.0, 0
         if path.is_file():
             state = torch.load(path, weights_only=True, map_location="cpu")
@@ -30,7 +35,8 @@ class Watch:
         return torch.tensor(self.exam.hidden_db(proxy.of_net(net))), torch.tensor(self.exam.shrunk_db(net))
 
     def look(self, net: nn.Module, step: int) -> float:
-        """The net's score at a step, in dB over the start; the best net is kept."""
+        """The score of half the way to a net, in dB over the start, at a step; the best is kept."""
+        net = self.halfway(net)
         score = min(float((a - b).mean()) for a, b in zip(self.measured(net), self.start, strict=True))
         if score > self.score:
             self.best_step, self.score, self.looks_since = step, score, 0
@@ -40,6 +46,14 @@ class Watch:
             self._keep(torch.load(self.path, weights_only=True)["net"] if self.path.is_file() else {})
         return score
 
+    def halfway(self, net: nn.Module) -> nn.Module:
+        """A net between the start and this one."""
+        between = copy.deepcopy(net)
+        with torch.no_grad():
+            for learned, first in zip(between.parameters(), self.first.parameters(), strict=True):
+                learned.copy_(first.to(learned).lerp(learned, WAY))
+        return between
+
     def _keep(self, weights: dict[str, Tensor]) -> None:
         state = {"step": self.best_step, "score": self.score, "looks_since": self.looks_since, "net": weights}
         part = self.path.with_suffix(".part")
@@ -47,8 +61,8 @@ class Watch:
         part.replace(self.path)
 
     def best(self, like: nn.Module) -> nn.Module:
-        """The best net; the last one where none was better than the start, for the judge to say so."""
-        net = copy.deepcopy(like)
+        """The best net; half the way to this one where none was better than the start, for the judge to say so."""
+        net = self.halfway(like)
         if self.best_step:
             net.load_state_dict(torch.load(self.path, weights_only=True, map_location="cpu")["net"])
         return net
