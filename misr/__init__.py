@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
     from misr.report import Comparing, Comparison, compare
+    from misr.tuning import Tuned, Tuning, tune
     from misr.upscaler import Session, Upscaler
     from misr.upscaler import Upscaler as load
     from misr.window import Sliding, Window
@@ -68,6 +69,9 @@ CONTENTS = {
     "adapt": ("misr.adapting", "adapt"),
     "Adapting": ("misr.adapting", "Adapting"),
     "Adapted": ("misr.adapting", "Adapted"),
+    "tune": ("misr.tuning", "tune"),
+    "Tuning": ("misr.tuning", "Tuning"),
+    "Tuned": ("misr.tuning", "Tuned"),
     "MisrError": ("misr.errors", "MisrError"),
     "InputError": ("misr.errors", "InputError"),
     "DecodeError": ("misr.errors", "DecodeError"),
@@ -97,6 +101,8 @@ __all__ = [
     "Session",
     "Settings",
     "Sliding",
+    "Tuned",
+    "Tuning",
     "Upscaler",
     "Window",
     "__version__",
@@ -111,6 +117,7 @@ __all__ = [
     "models",
     "open",
     "to_av",
+    "tune",
     "upscale",
 ]
 

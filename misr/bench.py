@@ -132,10 +132,10 @@ def counted(make: Callable[[], Iterator[Frame]], runs: int) -> float:
     return fps(work, runs)
 
 
-def retimed(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames with times that increase, however often they come round."""
+def retimed(frames: Iterable[Frame], rate: Fraction = Fraction(30)) -> Iterator[Frame]:
+    """The frames with times that increase, `rate` of them a second, however often they come round."""
     for n, frame in enumerate(frames):
-        yield replace(frame, time=Fraction(n, 30))
+        yield replace(frame, time=n / rate)
 
 
 def encoded(encoding: Encoding, frames: Iterable[Frame]) -> int:

@@ -27,7 +27,7 @@ LAYERS = [  # rooms of one row do not see each other
     {"plan"},
     {"bench", "evaluation", "exporting", "train"},
     {"adapting", "report"},
-    {"fusion"},
+    {"fusion", "tuning"},
     {"cli"},
 ]
 PLACE = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}

@@ -22,6 +22,7 @@ from misr.cli import (
     options,
     progress,
     train,
+    tune,
     upscale,
 )
 
@@ -44,6 +45,7 @@ for name, command in (
     ("compare", compare.compare),
     ("train", train.train),
     ("adapt", adapt.adapt),
+    ("tune", tune.tune),
     ("export", export.export),
 ):
     app.command(name)(command)
@@ -102,6 +104,8 @@ def interrupted(args: list[str]) -> str:
         return "interrupted; the stream ends here and is not whole"
     if args[:1] == ["compare"] or any(word.startswith("--preview") for word in args):
         return "interrupted; no page was written"
+    if args[:1] == ["tune"]:
+        return "interrupted; no sheet was drawn"
     return "interrupted; what was finished is kept, the same command goes on from there"
 
 

@@ -30,6 +30,13 @@ def embedded(rgb: Array, kind: Kind) -> bytes:
     return data.tobytes()
 
 
+def png(rgb: Array) -> bytes:
+    """R'G'B' (h, w, 3) uint8 as a PNG file."""
+    done, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+    assert done
+    return data.tobytes()
+
+
 def read_back(data: bytes) -> Array:
     """R'G'B' (h, w, 3) uint8 of what embedded() made, as a browser will see it."""
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -1,0 +1,164 @@
+"""`misr tune` as a function: look at the clip, race the models, choose, draw the sheet; in about the time that is given."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from misr.errors import InputError, ModelError, OutputError
+from misr.io.output import Span
+from misr.io.reader import ClipInfo
+from misr.journal import write_whole
+from misr.plan import Settings, open_reader, several
+from misr.tuning.advice import TABLE_BEST, TABLE_FAST, candidates, choose
+from misr.tuning.facts import Facts, look
+from misr.tuning.lines import lasting, lines
+from misr.tuning.race import Command, Ways, race
+from misr.tuning.sheet import Row, sheet
+from misr.tuning.speed import Pace
+from misr.zoo import card, fuses
+
+LOOKING, RACING = 0.25, 0.6  # shares of the time; the sheet has the rest
+MOST_SCALE = 8  # models end at 4; what is beyond is interpolated
+
+Stage = Callable[[str, int, int], None]  # what is being done, how many steps are over, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a clip is looked at.
+
+    scale     SR size / source size
+    models    names or directories, looked at beside the shipped models for the scale
+    seconds   to take, about; a large picture and a slow model take what a few frames need
+    device    "cpu", "cuda"; the best one here by default
+    """
+
+    scale: float = 2.0
+    models: tuple[str, ...] = ()
+    seconds: float = 75.0
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.scale <= MOST_SCALE:
+            raise InputError(f"-s {self.scale:g}: models make pictures larger; give a factor from 1 to {MOST_SCALE}")
+        if not self.seconds > 0:
+            raise InputError(f"--seconds {self.seconds:g}: nothing can be measured in no time; give 10 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What was found: facts and the same in words, all speeds, the two commands, where the sheet is, and how long it took."""
+
+    facts: Facts
+    lines: tuple[tuple[str, str], ...]
+    paces: tuple[Pace, ...]
+    fast: Command
+    best: Command
+    sheet: str
+    took_s: float
+
+
+def tune(
+    source: str | Path, out: str | Path | None = None, how: Tuning | None = None, *, stage: Stage | None = None
+) -> Tuned:
+    """Look at a clip and at this machine: what is fast, what is best, and a sheet of pictures to judge by.
+
+    out    the sheet, a PNG, or a folder that gets it as sheet.png; CLIP.tune.png in the current folder by default
+
+    InputError, OutputError or ModelError in one sentence; then nothing was written.
+    """
+    how, name, began = how or Tuning(), str(source), time.monotonic()
+    if name == "-":
+        raise InputError("standard input can be read only once, and a clip is looked at several times; give a file")
+    target = place(name, out)
+    names = candidates(how.scale, how.models)
+    count, told, over = 2 * len(names) + 5, stage or (lambda doing, done, of: None), 0
+
+    def step(doing: str) -> None:
+        nonlocal over
+        told(doing, min(over, count - 1), count)
+        over += 1
+
+    for model in how.models:
+        if fuses(card(model, scale=how.scale)):
+            raise ModelError(f"{model} fuses pictures of one place; use it with `misr fuse`, not on a clip")
+    step("looking at the clip")
+    facts, info = looked_at(name, how)
+    fast, best = (choose(table, facts, info, how.scale) for table in (TABLE_FAST, TABLE_BEST))
+    ways = Ways(name, info, facts, how.scale, how.device)
+    with tempfile.TemporaryDirectory(prefix="misr-tune-") as folder:
+        run = race(ways, names, fast, best, Path(folder), began + how.seconds * (LOOKING + RACING), step)
+    rows = [Row(called(n), speed_of(n, run.paces, info), partial(ways.upscaler, n)) for n in names]
+    reader = open_reader(name, Span(), reading(facts, info), upright=False)
+    try:
+        title = f"{Path(name).name}, x{how.scale:g}"
+        picture = sheet(reader, facts.moment, run.size, rows, title=title, step=step)
+    finally:
+        reader.close()
+    write(target, picture)
+    told("done", count, count)
+    return Tuned(facts, tuple(lines(facts, info)), run.paces, run.fast, run.best, str(target), time.monotonic() - began)
+
+
+def place(source: str, out: str | Path | None) -> Path:
+    """Where the sheet goes; OutputError for what cannot be one."""
+    if out is None:
+        return Path(f"{Path(source).resolve().stem.replace('%', '')}.tune.png")
+    path = Path(out)
+    if path.suffix.lower() not in ("", ".png") and not path.is_dir():
+        raise OutputError(f"{out}: the sheet is a picture; give a name that ends in .png, or a folder")
+    target = path if path.suffix.lower() == ".png" and not path.is_dir() else path / "sheet.png"
+    folder = path.parent
+    if not folder.is_dir() or path.exists() and target != path and not path.is_dir():
+        raise OutputError(f"{out}: not a place for the sheet; name one in a folder that exists")
+    return target
+
+
+def looked_at(source: str, how: Tuning) -> tuple[Facts, ClipInfo]:
+    """The facts, and what the file says of itself, with its fields as misr would find them."""
+    reader = open_reader(source, Span(), Settings(), upright=False)
+    info = reader.info
+    try:
+        if not several(info):
+            raise InputError(f"{source} is one picture; upscale it with some models, and see them with misr compare")
+        if info.interlaced:  # its frames are to be seen as they are
+            reader.close()
+            reader = open_reader(source, Span(), Settings(deinterlace="off"), upright=False)
+        return look(reader, how.scale, how.seconds * LOOKING), info
+    finally:
+        reader.close()
+
+
+def reading(facts: Facts, info: ClipInfo) -> Settings:
+    """How the clip is read to be upscaled."""
+    return Settings(deinterlace="on" if facts.fields and not info.interlaced else "auto")
+
+
+def called(model: str) -> str:
+    """A model's name, as its card has it."""
+    return card(model).name
+
+
+def speed_of(model: str, paces: Sequence[Pace], info: ClipInfo) -> str:
+    """Two lines for the sheet: frames per second, and how long the clip takes."""
+    it = next((p for p in paces if p.model == called(model) and not p.threads), None)
+    if it is None:
+        return ""
+    whole_s = it.seconds(info.frames)
+    return f"{it.fps:.1f} frames/s" + (f"\n{lasting(whole_s)} in all" if whole_s else "")
+
+
+def write(target: Path, picture: bytes) -> None:
+    """The sheet under its name, in a folder that is made where it is wanted."""
+    try:
+        target.parent.mkdir(exist_ok=True)
+        write_whole(target, picture)
+    except OSError as e:
+        raise OutputError(
+            f"{target}: the sheet cannot be written ({e.strerror}); choose another place with -o"
+        ) from None
