@@ -38,7 +38,16 @@ class Study:
     told: str
 
 
-def study(net: nn.Module, parts: Portions, how: Adapting, flow: Flow, optics: float, device: torch.device) -> Study:
+def study(
+    net: nn.Module,
+    parts: Portions,
+    how: Adapting,
+    flow: Flow,
+    optics: float,
+    device: torch.device,
+    *,
+    held: float = HELD,
+) -> Study:
     """Of a net that fuses views: all three; of one that looks at one view: the clip shrunk once more."""
     scale, cell = int(net.scale), int(getattr(net, "cell", 1) or 1)  # type: ignore[arg-type]
     short = max(min(c.shape[1:]) for c in parts.learn)
@@ -68,7 +77,7 @@ def study(net: nn.Module, parts: Portions, how: Adapting, flow: Flow, optics: fl
         seed=how.seed + 2,
     )
     loss = partial(either, hidden=partial(heldout.loss, flow=flow, optics=optics), kind="smooth-l1")
-    told = f"hidden frames ({100 * HELD:.0f} %), the clip shrunk once more, and its stills under a virtual camera"
+    told = f"hidden frames ({100 * held:.0f} %), the clip shrunk once more, and its stills under a virtual camera"
     if not hiding.clips:
         return Study(Windows(scenes, frames, min(2, VIEWS), VIEWS, 1), loss, "the clip shrunk once more and its stills")
-    return Study(Mixture(hiding, Windows(scenes, frames, min(2, VIEWS), VIEWS, 1), 1 - HELD), loss, told)
+    return Study(Mixture(hiding, Windows(scenes, frames, min(2, VIEWS), VIEWS, 1), 1 - held), loss, told)

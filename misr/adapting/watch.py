@@ -36,7 +36,7 @@ class Watch:
 
     def look(self, net: nn.Module, step: int) -> float:
         """The score of half the way to a net, in dB over the start, at a step; the best is kept."""
-        net = self.halfway(net)
+        net = between(self.first, net)
         score = min(float((a - b).mean()) for a, b in zip(self.measured(net), self.start, strict=True))
         if score > self.score:
             self.best_step, self.score, self.looks_since = step, score, 0
@@ -46,14 +46,6 @@ class Watch:
             self._keep(torch.load(self.path, weights_only=True)["net"] if self.path.is_file() else {})
         return score
 
-    def halfway(self, net: nn.Module) -> nn.Module:
-        """A net between the start and this one."""
-        between = copy.deepcopy(net)
-        with torch.no_grad():
-            for learned, first in zip(between.parameters(), self.first.parameters(), strict=True):
-                learned.copy_(first.to(learned).lerp(learned, WAY))
-        return between
-
     def _keep(self, weights: dict[str, Tensor]) -> None:
         state = {"step": self.best_step, "score": self.score, "looks_since": self.looks_since, "net": weights}
         part = self.path.with_suffix(".part")
@@ -62,7 +54,16 @@ class Watch:
 
     def best(self, like: nn.Module) -> nn.Module:
         """The best net; half the way to this one where none was better than the start, for the judge to say so."""
-        net = self.halfway(like)
+        net = between(self.first, like)
         if self.best_step:
             net.load_state_dict(torch.load(self.path, weights_only=True, map_location="cpu")["net"])
         return net
+
+
+@torch.no_grad()
+def between(first: nn.Module, learned: nn.Module, way: float = WAY) -> nn.Module:
+    """A net so far on the way from the first one's weights to the learned ones."""
+    net = copy.deepcopy(learned)
+    for there, here in zip(net.parameters(), first.parameters(), strict=True):
+        there.copy_(here.to(there).lerp(there, way))
+    return net

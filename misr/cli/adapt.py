@@ -31,7 +31,7 @@ def adapt(
         float | None,
         typer.Option("--optics", help="Camera: Gaussian sigma in pixels, 0 for bicubic; fitted to CLIP by default."),
     ] = None,
-    rate: Annotated[float, typer.Option("--rate", help="Learning rate (3e-4).")] = 0,
+    rate: Annotated[float, typer.Option("--rate", help="Learning rate (1e-4).")] = 0,
     crop: Annotated[int, typer.Option("--crop", help="Pixels along a side of what is learned from.")] = 64,
     frames: Annotated[int, typer.Option("--frames", help="Views a batch (20; 16 for nets of one view).")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Of the data's order.")] = 0,
