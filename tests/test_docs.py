@@ -29,7 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 LONG = {
-    f"--minutes {n}": "--steps 1 --frames 6" for n in (5, 10)
+    "--minutes 5": "--steps 1 --frames 6",
+    "--minutes 10": "--steps 1 --frames 6",
+    "--seconds 75": "--seconds 2",
 }  # what only makes a command long, and what stands for it here
 SHELL = re.compile(r"[|;&<>$]")
 MODULES = ("rasterio", "onnxruntime")

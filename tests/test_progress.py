@@ -103,6 +103,7 @@ def test_other_long_commands_speak_the_same_lines(source: Path, tmp_path: Path, 
         ("fuse", tmp_path / "burst", "-o", tmp_path / "x.png", "-m", "mean", "--no-clouds"),
         ("train", source, "-o", tmp_path / "made", "--net", "fast", "-s", "2", "--steps", "2", "--option", "width=4",
          "--option", "depth=1", "--frames", "2", "--crop", "16", "--run", tmp_path / "run", "--device", "cpu"),
+        ("tune", source, "-o", tmp_path / "sheet.png", "--seconds", "1"),
         ("adapt", source, "-o", tmp_path / "its-own", "--steps", "1", "--frames", "4", "--crop", "16", "--device", "cpu"),
         ("upscale", source, tmp_path / "never.mkv", "-m", "bilinear", "--preview", "0.2s"),
     )  # fmt: skip
@@ -252,6 +253,15 @@ def test_a_new_stage_has_a_rate_of_its_own(clock: SimpleNamespace) -> None:
     clock.now += 4
     meter.update(1, 9, doing="fusing")
     assert (meter.per_s, meter.eta_s, meter.elapsed_s) == (0.25, 32, 5)
+
+
+def test_a_count_that_goes_on_under_another_name_is_the_same_stage(clock: SimpleNamespace) -> None:
+    meter = Meter("none")
+    meter.update(0, 10, doing="looking")
+    for n, doing in ((1, "timing one"), (2, "timing another")):
+        clock.now += 2
+        meter.update(n, 10, doing=doing)
+    assert (meter.doing, meter.resumed, meter.per_s, meter.eta_s) == ("timing another", 0, 0.5, 16)
 
 
 def test_lines_come_at_most_twice_a_second_and_the_first_unit_of_a_stage_at_once(

@@ -89,7 +89,10 @@ class Meter:
     ) -> None:
         """Units finished so far, of how many (0: unknown); figures are what else a program may like to know."""
         if doing is not None and doing != self.doing:
-            self.doing, self.resumed, self.stage_began = doing, None, self.last  # its first unit took time too
+            goes_on = self.resumed is not None and done > self.done and expected == self.expected
+            self.doing, self.told = doing, None
+            if not goes_on:
+                self.resumed, self.stage_began = None, self.last  # its first unit took time too
         first = self.resumed is None
         if first:
             self.resumed = self.uncounted = max(0, done - 1)
