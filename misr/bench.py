@@ -21,6 +21,7 @@ from misr.io.scaler import swscale
 from misr.pipeline import prefetch, run, sharp
 from misr.plan import Settings, plan
 
+Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 HELD = 24  # sharp frames kept in memory for the encode-only figure
 
 
@@ -94,8 +95,12 @@ def fps(work: Callable[[], int], runs: int) -> float:
     return statistics.median(rates)
 
 
-def measure(clip: Path, settings: Settings, *, runs: int = 3) -> Stages:
-    """Every stage of the job `clip` -> settings, each alone and together; the first run of each is warm-up and not counted."""
+def measure(clip: Path, settings: Settings, *, runs: int = 3, progress: Progress | None = None) -> Stages:
+    """Every stage of the job `clip` -> settings, each alone and together; the first run of each is warm-up and not counted.
+
+    progress is told between stages alone, so that nothing else runs while one is timed.
+    """
+    tell = progress or (lambda doing, done, of: None)
     with tempfile.TemporaryDirectory() as folder:
         target = str(Path(folder) / "out.mkv")
         job, reader, up = plan(str(clip), target, replace(settings, overwrite=True))
@@ -109,14 +114,21 @@ def measure(clip: Path, settings: Settings, *, runs: int = 3) -> Stages:
         def lanczos() -> int:
             return encoded(job.encoding, swscale(reader.frames(), job.encoding))
 
-        figures = [
-            counted(lambda: prefetch(reader.frames()), runs),
-            counted(lambda: sharp(up, retimed(frames), job), runs),
-            counted(lambda: sharp(up, prefetch(reader.frames()), job), runs),
-            fps(lambda: encoded(job.encoding, retimed(islice(cycle(held), len(frames)))), runs),
-            fps(whole, runs),
-            fps(lanczos, runs),
-        ]
+        stages: dict[str, Callable[[], float]] = {
+            "timing decode": lambda: counted(lambda: prefetch(reader.frames()), runs),
+            "timing model": lambda: counted(lambda: sharp(up, retimed(frames), job), runs),
+            "timing all but encode": lambda: counted(lambda: sharp(up, prefetch(reader.frames()), job), runs),
+            "timing encode": lambda: fps(
+                lambda: encoded(job.encoding, retimed(islice(cycle(held), len(frames)))), runs
+            ),
+            "timing end to end": lambda: fps(whole, runs),
+            "timing lanczos": lambda: fps(lanczos, runs),
+        }
+        figures: list[float] = []
+        for doing, timed in stages.items():
+            tell(doing, len(figures), len(stages))
+            figures.append(timed())
+        tell(doing, len(figures), len(stages))
         reader.close()
     return Stages(*figures)
 

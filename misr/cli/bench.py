@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from misr.cli.completion import clip_models
-from misr.cli.options import PrecisionName
+from misr.cli.options import PrecisionName, ProgressKind, one_of
 
 if TYPE_CHECKING:
     from misr.upscaler import Precision
@@ -30,10 +30,13 @@ def bench(
     precision: PrecisionName = "auto",
     frames: Annotated[int, typer.Option("--frames", help="Frames of the generated clip.")] = 120,
     runs: Annotated[int, typer.Option("--runs", help="Runs of each figure; the median is shown.")] = 3,
+    progress: ProgressKind = "bar",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Frames per second: decode, model, everything but encode, encode, end to end, and FFmpeg's Lanczos in the same process."""
+    one_of("--progress", progress, "bar", "json", "none")
     from misr.bench import measure, sample
+    from misr.cli.progress import Meter
     from misr.plan import Settings
 
     options = {"preset": preset} if preset else {}
@@ -45,7 +48,12 @@ def bench(
         print(
             f"{source.name}, {model}, {codec} {preset or ''}: each figure is the median of {runs} runs", file=sys.stderr
         )
-        stages = measure(source, settings, runs=runs)
+        with Meter(progress, unit="step", doing="timing", source=str(source)) as meter:
+
+            def update(doing: str, done: int, of: int) -> None:
+                meter.update(done, of, doing=doing)
+
+            stages = measure(source, settings, runs=runs, progress=update)
     rows = {
         "decode": stages.decode,
         "model": stages.model,
