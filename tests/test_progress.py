@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from misr.cli import progress
+from misr.cli import interrupted, progress
 from misr.cli.progress import Meter, wants_json
 from tests.command import clip, in_child, misr, one_sentence, short_segments
 from tests.rasters import codes, png
@@ -141,6 +141,21 @@ def test_ctrl_c_is_an_error_too(source: Path, tmp_path: Path, capsys: Said, monk
     assert events(rows) == "start error"
     assert rows[-1]["message"].startswith("interrupted; ")
     assert rows[-1]["output"] == str(tmp_path / "out.mkv")
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        (["fuse", "a", "-o", "b"], "what was finished is kept"),
+        (["upscale", "a", "b", "--preview=5s"], "no page was written"),
+        (["compare", "a", "b"], "no page was written"),
+        (["filter"], "not whole"),
+        (["eval", "a", "b"], "nothing was written"),
+        (["bench"], "nothing was written"),
+    ],
+)
+def test_what_ctrl_c_leaves_is_said_truly(line: list[str], left: str) -> None:
+    assert left in interrupted(line)
 
 
 def interrupt(*args: Any, **options: Any) -> Any:
