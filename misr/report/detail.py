@@ -52,9 +52,12 @@ def energy(frame: Frame) -> Array:
     return found
 
 
-def busiest_place(frame: Frame, share: tuple[float, float]) -> tuple[float, float]:
-    """Where a window of that share (across, down) of the picture holds most energy: its centre, as shares of the sides."""
-    found = energy(frame)
+def busiest_place(frame: Frame, share: tuple[float, float], *, power: float = 1.0) -> tuple[float, float]:
+    """Where a window of that share (across, down) of the picture holds most energy: its centre, as shares of the sides.
+
+    power    of the energy that is summed; below 1 much fine texture outweighs a few hard edges
+    """
+    found = energy(frame) ** power
     h, w = found.shape
     across, down = (max(1, round(part * side)) for part, side in zip(share, (w, h), strict=True))
     table = cv2.integral(found)

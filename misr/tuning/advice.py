@@ -83,7 +83,11 @@ TABLE_BEST = (
     Row(ROBUST, worn, "on pictures as compressed as these it is ahead of models that look at several frames"),
     Row(ROBUST, noisy, "with this much noise it is ahead of models that learned from clean pictures"),
     Row(BEST, clean, "neighbouring frames add nothing here"),
-    Row(BEST, lambda facts, info: True, "there is no model for worn pictures at this scale"),
+    Row(
+        BEST,
+        lambda facts, info: True,
+        "the pictures are worn: several frames gain nothing there, and no model at this scale is made for them",
+    ),
 )
 
 

@@ -113,10 +113,10 @@ def part(plane: Array, side: int = PART) -> Array:
 
 
 def slopes(plane: Array) -> float:
-    """How much detail there is: mean energy of the differences between means of 2x2."""
+    """How much detail there is: the mean difference between means of 2x2 that lie side by side."""
     h, w = plane.shape
     small = cv2.resize(plane, (max(2, w // 2), max(2, h // 2)), interpolation=cv2.INTER_AREA)
-    return float(np.square(np.diff(small, axis=0)).mean() + np.square(np.diff(small, axis=1)).mean())
+    return float(np.abs(np.diff(small, axis=0)).mean() + np.abs(np.diff(small, axis=1)).mean())
 
 
 def bits_per_pixel(info: ClipInfo) -> float | None:

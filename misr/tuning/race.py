@@ -48,13 +48,17 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """What every command has in common: the clip, its facts, the scale, and the device or None for the best one."""
+    """What every command has in common: the clip, its facts, the scale, and the device or None for the best one.
+
+    busy    other work is running, beside which it is chance what is a little faster: no option is chosen by it
+    """
 
     source: str
     info: ClipInfo
     facts: Facts
     scale: float
     device: str | None
+    busy: bool = False
 
     def settings(self, choice: Choice) -> Settings:
         """A choice as `misr upscale` takes it."""
@@ -123,7 +127,7 @@ def race(
     """
     slow, suffix, (job, reader, up) = planned(ways, best, folder)
     others = [name for name in names if name not in (fast.model, best.model)]
-    left = len(others) + 2 + PIECES
+    left = len(others) + 2 + (0 if ways.busy else PIECES)
     try:
         preset = QUICK.get(job.encoding.codec)
         quick = replace(ways.settings(fast), options={"preset": preset} if preset else {})
@@ -140,7 +144,7 @@ def race(
         quickest = run(quick_up, quick_job, f"timing {fast.model}")
         slowest = run(up, job, f"timing {best.model}")
         rest = [run(ways.upscaler(name), job, f"timing {name}") for name in others]
-        varied = variations(quick_up, quick_job, partial(run, like=quickest))
+        varied = [] if ways.busy else variations(quick_up, quick_job, partial(run, like=quickest))
         quicker = max([quickest, *varied], key=lambda p: p.fps if p is not quickest else p.fps * FASTER)
         quick = replace(quick, threads=quicker.threads, precision=said(quicker, quick_up))
     finally:

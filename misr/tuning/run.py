@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,9 +21,10 @@ from misr.tuning.lines import lasting, lines
 from misr.tuning.race import Command, Ways, race
 from misr.tuning.sheet import Row, sheet
 from misr.tuning.speed import Pace
-from misr.zoo import card, fuses
+from misr.zoo import card, device_of, fuses
 
 LOOKING, RACING = 0.25, 0.6  # shares of the time; the sheet has the rest
+BUSY = 0.5  # load for each core from which other work decides what is faster
 MOST_SCALE = 8  # models end at 4; what is beyond is interpolated
 
 Stage = Callable[[str, int, int], None]  # what is being done, how many steps are over, of how many
@@ -72,7 +74,7 @@ def tune(
 
     InputError, OutputError or ModelError in one sentence; then nothing was written.
     """
-    how, name, began = how or Tuning(), str(source), time.monotonic()
+    how, name, began, load = how or Tuning(), str(source), time.monotonic(), load_of_others()
     if name == "-":
         raise InputError("standard input can be read only once, and a clip is looked at several times; give a file")
     target = place(name, out)
@@ -90,7 +92,7 @@ def tune(
     step("looking at the clip")
     facts, info = looked_at(name, how)
     fast, best = (choose(table, facts, info, how.scale) for table in (TABLE_FAST, TABLE_BEST))
-    ways = Ways(name, info, facts, how.scale, how.device)
+    ways = Ways(name, info, facts, how.scale, how.device, busy=load > BUSY)
     with tempfile.TemporaryDirectory(prefix="misr-tune-") as folder:
         run = race(ways, names, fast, best, Path(folder), began + how.seconds * (LOOKING + RACING), step)
     rows = [Row(called(n), speed_of(n, run.paces, info), partial(ways.upscaler, n)) for n in names]
@@ -102,7 +104,21 @@ def tune(
         reader.close()
     write(target, picture)
     told("done", count, count)
-    return Tuned(facts, tuple(lines(facts, info)), run.paces, run.fast, run.best, str(target), time.monotonic() - began)
+    said = (*lines(facts, info), ("machine", machine(load, device_of(how.device).type)))
+    return Tuned(facts, said, run.paces, run.fast, run.best, str(target), time.monotonic() - began)
+
+
+def load_of_others() -> float:
+    """Processes that wanted a core during the last minute, for each core; 0 where the system does not count them."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
+
+
+def machine(load: float, device: str) -> str:
+    """What the speeds were measured on."""
+    on = f"{os.cpu_count()} cores" + (f" and {device}" if device != "cpu" else "")
+    if load <= BUSY:
+        return f"{on}, idle before this"
+    return f"{on}, busy with other work ({100 * load:.0f} % of them): speeds are of what that leaves, and hold only beside it"
 
 
 def place(source: str, out: str | Path | None) -> Path:

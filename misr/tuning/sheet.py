@@ -14,7 +14,7 @@ import numpy as np
 from misr.frame import Frame
 from misr.io.embedded import png
 from misr.pipeline import AnyReader
-from misr.report.detail import at, busiest_place
+from misr.report.detail import at, busiest_place, energy
 from misr.report.pictures import codes
 from misr.tuning.speed import cut
 from misr.upscaler import Upscaler
@@ -22,6 +22,8 @@ from misr.upscaler import Upscaler
 Array = np.ndarray[Any, np.dtype[Any]]
 STRENGTHS = (0.5, 0.75, 1.0)
 CELL = 288, 216  # pixels of the result in each cell, shown one to one
+RUN = 40  # frames that are read; the longest window takes 20
+TEXTURE = 0.5  # power of the gradient energy by which frames and places are chosen: fine texture, not a few hard edges
 AROUND = 64  # source pixels around the part, that nets may look at
 GAP, LEFT, TOP, HEAD = 8, 150, 34, 26  # pixels: between cells, for names of rows, for the title, for names of columns
 PAPER, INK, FAINT = (24, 24, 26), (235, 235, 235), (150, 150, 155)  # R'G'B'
@@ -48,16 +50,17 @@ def sheet(
 ) -> bytes:
     """The sheet as a PNG.
 
-    moment   a second of the clip; the frame some way after it is shown, where it has most detail
+    moment   a second of the clip; of the frames after it the one with most detail is shown, where it has most
     size     (width, height) of the whole upscaled picture
     step     told of each row before it is made
     """
-    frames = list(islice(at(reader, moment), 40))
-    centre = min(len(frames) - 1, len(frames) // 2)
+    frames = list(islice(at(reader, moment), RUN))
+    inside = range(len(frames) // 4, max(len(frames) * 3 // 4, 1))  # the rest are neighbours
+    centre = max(inside, key=lambda n: float((energy(frames[n]) ** TEXTURE).mean()))
     w, h = frames[0].width, frames[0].height
     scale = size[0] / w, size[1] / h
     inner = min(w, round(CELL[0] / scale[0])), min(h, round(CELL[1] / scale[1]))
-    x, y = busiest_place(frames[centre], (inner[0] / w, inner[1] / h))
+    x, y = busiest_place(frames[centre], (inner[0] / w, inner[1] / h), power=TEXTURE)
     left, top = (
         min(max(round(p * n - k / 2), 0), n - k) // 2 * 2 for p, n, k in zip((x, y), (w, h), inner, strict=True)
     )

@@ -74,9 +74,11 @@ def pace(
 ) -> Pace:
     """The speed of a job with this model, in about so many seconds (more, where a single chunk takes longer).
 
+    threads    of net and of encoder, as --threads has it; 0: all
     Frames are decoded from `moment` on, and from there again where the clip ends. Pictures so large that they would take too
     long are measured in part, their decoding by itself; in the part that `like` was measured in, where that is given.
     """
+    job = replace(job, encoding=replace(job.encoding, threads=threads or job.encoding.threads))
     with threaded(threads):
         began = time.perf_counter()
         part = like.part if like else None
