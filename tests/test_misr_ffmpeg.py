@@ -87,7 +87,7 @@ def test_a_codec_of_ones_own_for_sound_or_subtitles_takes_the_place_of_copying(t
     assert done.returncode == 0, done.stderr
     assert "Multiple" not in done.stderr
     with av.open(str(out)) as c:
-        assert {s.codec_context.name for s in (*c.streams.audio, *c.streams.subtitles)} == {"flac", "ssa"}  # ASS, as its decoder is called
+        assert {s.codec_context.name for s in (*c.streams.audio, *c.streams.subtitles)} == {"flac", "ssa"}  # ssa: ASS
 
 
 @needs_ffmpeg
