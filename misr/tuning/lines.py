@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from misr.io.reader import ClipInfo
+from misr.plan import LOSSY
 from misr.tuning.advice import BLOCKY, NOISY, REPEATS, SOFT, WORN
 from misr.tuning.facts import Facts
 
@@ -70,8 +71,10 @@ def detail(facts: Facts, info: ClipInfo) -> str:
 def compression(facts: Facts, info: ClipInfo) -> str:
     """How coarsely it was compressed."""
     rate = f", {facts.bits_per_pixel:.2f} bits per pixel" if facts.bits_per_pixel else ""
+    if info.codec not in LOSSY:
+        return f"{info.codec} keeps detail whole, or nearly{rate}"
     if facts.quantiser is None:
-        return f"{info.codec} does not tell how coarse it is{rate}"
+        return f"{info.codec} does not tell how coarse it is, so it is taken for worn{rate}"
     worn = "detail is worn" if facts.quantiser >= WORN else "detail is whole"
     return f"quantiser {facts.quantiser:.0f} of 51 by H.264's own word (0 is lossless; {WORN:.0f} and up: worn){rate}: {worn}"
 
@@ -91,7 +94,7 @@ def fields(facts: Facts, info: ClipInfo) -> str:
     if facts.pulled:
         return (
             f"film pulled down to video (3:2), {order} field first: restore it first (ffmpeg -vf fieldmatch,decimate), "
-            "or every second detail is lost to deinterlacing"
+            "else deinterlacing blurs what was whole on film"
         )
     return f"interlaced, {order} field first: deinterlaced by misr, one frame for each"
 

@@ -96,10 +96,11 @@ def tune(
     with tempfile.TemporaryDirectory(prefix="misr-tune-") as folder:
         run = race(ways, names, fast, best, Path(folder), began + how.seconds * (LOOKING + RACING), step)
     rows = [Row(called(n), speed_of(n, run.paces, info), partial(ways.upscaler, n)) for n in names]
-    reader = open_reader(name, Span(), reading(facts, info), upright=False)
+    reader = open_reader(name, Span(), reading(facts, info), upright=True)
+    size = run.size if reader.info.width == info.width else run.size[::-1]
     try:
         title = f"{Path(name).name}, x{how.scale:g}"
-        picture = sheet(reader, facts.moment, run.size, rows, title=title, step=step)
+        picture = sheet(reader, facts.moment, size, rows, title=title, step=step)
     finally:
         reader.close()
     write(target, picture)
@@ -161,12 +162,16 @@ def called(model: str) -> str:
 
 
 def speed_of(model: str, paces: Sequence[Pace], info: ClipInfo) -> str:
-    """Two lines for the sheet: frames per second, and how long the clip takes."""
+    """Lines for the sheet: frames per second, how long the clip takes, and with which preset."""
     it = next((p for p in paces if p.model == called(model) and not p.threads), None)
     if it is None:
         return ""
     whole_s = it.seconds(info.frames)
-    return f"{it.fps:.1f} frames/s" + (f"\n{lasting(whole_s)} in all" if whole_s else "")
+    return (
+        f"{it.fps:.1f} frames/s"
+        + (f"\n{lasting(whole_s)} in all" if whole_s else "")
+        + (f"\n-preset {it.preset}" if it.preset else "")
+    )
 
 
 def write(target: Path, picture: bytes) -> None:
