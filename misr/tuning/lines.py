@@ -64,7 +64,7 @@ def detail(facts: Facts, info: ClipInfo) -> str:
         return f"down to {facts.reach:.2f} cycles/px: as fine as pixels can show (0.5), or nearly"
     return (
         f"down to {facts.reach:.2f} cycles/px of 0.5: soft, or enlarged before; {info.width * share:.0f}x"
-        f"{info.height * share:.0f} would hold it all; models learned from sharp pictures and may make more of it shrunk to that first"
+        f"{info.height * share:.0f} would hold it all; models, made for sharp pictures, may do better on that"
     )
 
 
