@@ -54,7 +54,7 @@ def against(heldout: Gain, shrunk: Gain, baselines_db: dict[str, float], name: s
     kinds = ("hidden frames", "the clip shrunk once more")
     of_main, of_other = kinds if fuses else kinds[::-1]
     if not main.clear:
-        return f"on {of_main} learning brought {main.gain_db:+.2f} dB over {name}, not more than chance ({main.margin_db:.2f})"
+        return f"on {of_main} learning brought {main.gain_db:+.3f} dB over {name}, not more than chance ({main.margin_db:.3f})"
     if not other.gain_db >= 0:
         return (
             f"on {of_main} learning brought {main.gain_db:+.2f} dB, but on {of_other} {other.gain_db:+.2f}: "

@@ -87,7 +87,7 @@ def report(out: Path, facts: dict[str, Any], heldout: Gain, shrunk: Gain, baseli
     if facts["adopted"]:
         verdict = f"{out}: {name}, adapted to {Path(facts['settings']['clip']).name}"
     else:
-        verdict = f"{out}: {name} as it was, for {facts['why']}"
+        verdict = f"{out}: {name} as it was: {facts['why']}"
     parts = ", ".join(f"{part} by {100 * share:.1f} %" for part, share in learnt["moved"].items()) or "nothing"
     best = f"step {learnt['best_step']}" if learnt["best_step"] else "none better than the start"
     return [
