@@ -186,8 +186,6 @@ def resample_chroma(
     """Chroma planes (n, 1, h, w) onto out's chroma lattice for a luma of `size`, enlarged by scale (across, down)."""
     ratio = tuple(s * f / g for s, f, g in zip(scale, source.subsampling, out.subsampling, strict=True))
     want, shift = chroma_size(size, out), siting_shift(source, out, scale)
-    if ratio == (1, 1) and want == planes.shape[-2:] and shift == (0, 0):
-        return planes
     if ratio[0] == ratio[1] == int(ratio[0]) > 1:  # a whole factor, also where odd sizes rounded up: enlarge, then crop
         grown = resample(planes, (planes.shape[-2] * int(ratio[1]), planes.shape[-1] * int(ratio[0])), shift=shift)
         return F.pad(

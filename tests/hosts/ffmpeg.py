@@ -10,22 +10,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from tests.hosts import ROOT, HostError, Shown, read
+from tests.hosts.pipe import Pipe
 
 
 class FFmpeg:
     """`misr-ffmpeg -i CLIP -m MODEL -- -c:v ffv1 OUT`."""
 
     name = "ffmpeg"
-    formats: tuple[str, ...] = (
-        "yuv420p",
-        "yuv420p10le",
-        "yuv422p12le",
-        "yuv444p16le",
-        "gray",
-        "gray16le",
-        "gbrp10le",
-        "yuva420p",
-    )
+    formats = Pipe.formats  # what raw Matroska carries
     keeps = frozenset({"time", "tags", "sar"})
     tick = Fraction(2, 1000)  # Matroska counts in milliseconds, and then the encoder in a little more
     codes = 0
