@@ -36,8 +36,9 @@ KNOWN = facts.Facts(
     still=False,
     aliasing=0.3,
     coverage=0.9,
+    word="yes",
     helps=True,
-    why="",
+    why="Fusing can help.",
 )
 
 

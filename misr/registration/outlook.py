@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from misr.registration.aliasing import aliasing_between
-from misr.registration.promise import coverage, promise
+from misr.registration.promise import Word, coverage, promise, word
 from misr.registration.register import register
 
 VIEWS = 6  # of a spot: the middle one and its neighbours
@@ -23,6 +23,7 @@ class Outlook:
 
     coverage, aliasing   means over the spots that could be told; None where none could
     views                on average, that move as a whole; spots: how many were told, of how many
+    word                 the sentence as one word; "unknown" counts as could, since it may
     """
 
     could: bool
@@ -31,6 +32,7 @@ class Outlook:
     aliasing: float | None
     views: float
     spots: tuple[int, int]
+    word: Word
 
 
 def outlook(stacks: Sequence[np.ndarray], scale: float) -> Outlook:
@@ -40,12 +42,13 @@ def outlook(stacks: Sequence[np.ndarray], scale: float) -> Outlook:
     found = [it for it in (spot(stack, scale) for stack in chosen) if it is not None]
     if not found:
         why = "What several frames bring cannot be foretold: nowhere did the middle of the picture move as a whole."
-        return Outlook(True, why, None, None, 0.0, (0, len(chosen)))
+        return Outlook(True, why, None, None, 0.0, (0, len(chosen)), "unknown")
     even, views = (float(np.mean([it[k] for it in found])) for k in (0, 1))
     folded = [it[2] for it in found if it[2] is not None]
     alias = float(np.median(folded)) if folded else None
     could, why = promise(alias, even, round(views), scale)
-    return Outlook(could, why, even, alias, views, (len(found), len(chosen)))
+    told = word(alias, even, round(views), scale)
+    return Outlook(could, why, even, alias, views, (len(found), len(chosen)), told)
 
 
 def spot(stack: np.ndarray, scale: float) -> tuple[float, float, float | None] | None:

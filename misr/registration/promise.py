@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 LITTLE = 0.2  # eigenvalue at which a direction counts half way to unknown
 ALIASED, HARDLY = 0.12, 0.05  # aliasing from which fusing sharpens, and below which it only averages noise
 ALIKE, COVERED = 0.15, 0.45  # coverage beyond one phase's share, of the rest, up to which it is nothing, and not much
+Word = Literal["yes", "a little", "no", "unknown"]  # whether fusing shows more than the best view
 
 
 def coverage(shifts: Sequence[tuple[float, float]], scale: float) -> float:
@@ -36,6 +38,24 @@ def noise_gain_db(count: float) -> float:
     return 10 * math.log10(max(count, 1.0))
 
 
+def word(aliasing: float | None, coverage: float, count: int, scale: float = 2.0) -> Word:
+    """Whether fusing so many views can show more than the best of them, in a word; None as aliasing: it could not be measured."""
+    spread = spread_of(coverage, scale)
+    if count <= 1 or spread < ALIKE:
+        return "no"
+    if aliasing is None:
+        return "unknown"
+    if aliasing < HARDLY:
+        return "no"
+    return "a little" if aliasing < ALIASED or spread < COVERED else "yes"
+
+
+def spread_of(coverage: float, scale: float) -> float:
+    """Coverage beyond what one phase has, of the rest: 0 to 1."""
+    alone = 1 / max(1, math.ceil(scale)) ** 2
+    return (coverage - alone) / max(1 - alone, 1e-9)
+
+
 def promise(aliasing: float | None, coverage: float, count: int, scale: float = 2.0) -> tuple[bool, str]:
     """(whether fusing can show more than the best view, why: one sentence). None as aliasing: it could not be measured.
 
@@ -44,25 +64,16 @@ def promise(aliasing: float | None, coverage: float, count: int, scale: float = 
     if count <= 1:
         return False, "Fusing cannot help: one view is all there is, so the result is that view enlarged."
     calm = f"averaging {count} views lowers noise by up to {noise_gain_db(count):.1f} dB"
-    alone = 1 / max(1, math.ceil(scale)) ** 2
-    spread = (coverage - alone) / max(1 - alone, 1e-9)
-    if spread < ALIKE:
-        return (
-            False,
-            f"Only noise can gain: the views have nearly the same sub-pixel phase (coverage {coverage:.2f}), but {calm}.",
-        )
+    answer, told = word(aliasing, coverage, count, scale), f"coverage {coverage:.2f}"
+    if answer == "no" and spread_of(coverage, scale) < ALIKE:
+        return False, f"Only noise can gain: the views have nearly the same sub-pixel phase ({told}), but {calm}."
     if aliasing is None:
-        return (
-            True,
-            f"Fusing may help: the phases differ (coverage {coverage:.2f}) and {calm}, but aliasing could not be measured.",
-        )
-    if aliasing < HARDLY:
-        return (
-            False,
-            f"Only noise can gain: the views are hardly aliased ({aliasing:.2f}), so they hold no finer detail, but {calm}.",
-        )
-    facts = f"aliasing {aliasing:.2f}, coverage {coverage:.2f} of {scale:g}x, and {calm}"
-    if aliasing < ALIASED or spread < COVERED:
+        return True, f"Fusing may help: the phases differ ({told}) and {calm}, but aliasing could not be measured."
+    if answer == "no":
+        hardly = f"the views are hardly aliased ({aliasing:.2f}), so they hold no finer detail"
+        return False, f"Only noise can gain: {hardly}, but {calm}."
+    facts = f"aliasing {aliasing:.2f}, {told} of {scale:g}x, and {calm}"
+    if answer == "a little":
         what = "aliasing" if aliasing < ALIASED else "coverage"
         return True, f"Fusing can help a little, for want of {what}: {facts}."
     return True, f"Fusing can help: {facts}."

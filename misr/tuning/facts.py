@@ -19,6 +19,7 @@ from misr.io.reader import ClipInfo, Reader
 from misr.pipeline import AnyReader
 from misr.registration import register
 from misr.registration.outlook import Outlook, outlook
+from misr.registration.promise import Word
 from misr.tuning.measures import blocking, noise, reach
 from misr.tuning.spots import Spot, spots
 
@@ -42,7 +43,7 @@ class Facts:
     quantiser    H.264's own, 0 to 51
     blocking     steps at the borders of 8x8 blocks, of the mean step
     aliasing     of neighbouring frames, 0 to 1; coverage: share of the finer grid that their shifts reach
-    helps, why   whether several frames hold more than one, and a sentence why
+    word, why    whether several frames hold more than one, as misr.registration.outlook has it; helps: so far as is known
     moves_px     usual shift from frame to frame where there is most detail
     moment       seconds on the clip's clock, of the place with most detail
     """
@@ -63,6 +64,7 @@ class Facts:
     still: bool
     aliasing: float | None
     coverage: float | None
+    word: Word
     helps: bool
     why: str
 
@@ -94,7 +96,8 @@ def look(reader: AnyReader, scale: float, seconds: float) -> Facts:
         still=bool(steps) and float(np.mean(steps)) < STILL,
         aliasing=several.aliasing,
         coverage=several.coverage,
-        helps=several.could and several.aliasing is not None,
+        word=several.word,
+        helps=several.word in ("yes", "a little"),
         why=several.why,
     )
 

@@ -130,18 +130,8 @@ def motion(facts: Facts) -> str:
 
 
 def neighbours(facts: Facts) -> str:
-    """Whether several frames hold more than one."""
-    if facts.aliasing is None or facts.coverage is None:
-        return f"nothing to gain from several frames, as far as can be told: {reason(facts)}"
-    numbers = f"aliasing {facts.aliasing:.2f} (0.12 and up helps), sub-pixel places covered {facts.coverage:.2f} of 1"
-    return f"{'several frames hold more than one' if facts.helps else 'nothing to gain from several frames'}: {numbers}"
-
-
-def reason(facts: Facts) -> str:
-    """Why aliasing could not be measured."""
-    if facts.coverage is None:
-        return "no neighbours could be laid over each other"
-    return f"they fall on the same places (covered {facts.coverage:.2f} of 1)"
+    """Whether several frames hold more than one, in the words of misr.registration, as misr adapt says it too."""
+    return facts.why
 
 
 def lasting(seconds: float) -> str:
