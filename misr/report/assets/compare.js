@@ -1,7 +1,6 @@
 // Controls: what is pressed, dragged and typed changes the state, and the stage shows it.
 
 let byPointer = false; // the last thing done was done with a pointer: focus must not stay where it would eat keys
-const say = (text) => { $("said").textContent = text; };
 
 // ---------------------------------------------------------------- frames and playback
 
@@ -67,13 +66,6 @@ function refresh(words) {
   $("power").value = state.power;
   if (words) say(words);
   return show();
-}
-
-const THEMES = [["system", ""], ["dark", "dark"], ["light", "light"]];
-function theme() {
-  THEMES.push(THEMES.shift());
-  document.documentElement.style.colorScheme = THEMES[0][1];
-  $("theme").textContent = `Theme: ${THEMES[0][0]}`;
 }
 
 function split(share) {
