@@ -18,7 +18,7 @@ import misr
 PACKAGE = Path(misr.__file__).parent
 LAYERS = [  # rooms of one row do not see each other
     {"errors"},
-    {"frame", "geo", "resample", "shelf"},
+    {"frame", "geo", "machine", "resample", "shelf"},
     {"color", "window", "scene", "registration", "card", "metrics", "nets"},
     {"io", "zoo"},
     {"upscaler", "journal", "burst"},

@@ -50,12 +50,15 @@ def devices() -> Iterator[tuple[str, str]]:
     """What nets can run on, and in which precisions it is fast."""
     import torch
 
+    from misr.machine import free_bytes
     from misr.upscaler import fast_bf16
 
     yield (
         "CPU",
-        f"{os.cpu_count()} cores, {torch.get_num_threads()} used by torch, {torch.backends.cpu.get_cpu_capability()}",
+        f"{have_cores()}, {torch.get_num_threads()} used by torch, {torch.backends.cpu.get_cpu_capability()}",
     )
+    free = free_bytes()
+    yield "memory", "not told by the system" if free is None else f"{free / 2**30:.1f} GiB free"
     names = {"AVX512-BF16": "_is_avx512_bf16_supported", "AMX": "_is_amx_tile_supported"}
     have = [name for name, check in names.items() if getattr(torch.cpu, check, bool)()]
     fast = fast_bf16(torch.device("cpu"))
@@ -66,6 +69,14 @@ def devices() -> Iterator[tuple[str, str]]:
         yield f"cuda:{n}", f"{it.name}, {it.total_memory / 2**30:.0f} GiB, compute {it.major}.{it.minor}, {bf16}"
     if not torch.cuda.is_available():
         yield "CUDA", "none" if torch.version.cuda else "none (this torch is built without it)"
+
+
+def have_cores() -> str:
+    """Cores, and of how many where the rest are denied, as to a container."""
+    from misr.machine import cores
+
+    may, there = cores(), os.cpu_count() or 1
+    return f"{may} core{'s' * (may != 1)}" + (f" of {there} allowed" if may < there else "")
 
 
 def encoders() -> Iterator[tuple[str, str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
+from misr import machine
 from misr.zoo import card
 
 BYTES = {
@@ -19,14 +18,10 @@ TILES = (1024, 768, 512, 384, 256, 128)  # source pixels a side
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that is free on a device; None where the system does not tell."""
+    """Memory that is free on a device; None where the system does not tell. A container has what its limit leaves."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(rows["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
+    return machine.free_bytes()
 
 
 def tile(model: str, size: tuple[int, int], free: int | None) -> int:

@@ -14,6 +14,7 @@ from misr.errors import InputError, ModelError, OutputError
 from misr.io.output import Span
 from misr.io.reader import ClipInfo
 from misr.journal import write_whole
+from misr.machine import cores
 from misr.plan import Settings, open_reader, several
 from misr.tuning.advice import TABLE_BEST, TABLE_FAST, candidates, choose
 from misr.tuning.facts import Facts, look
@@ -110,13 +111,17 @@ def tune(
 
 
 def load_of_others() -> float:
-    """Processes that wanted a core during the last minute, for each core; 0 where the system does not count them."""
+    """Processes that wanted a core during the last minute, for each core; 0 where the system does not count them.
+
+    Of all cores, also in a container that may use few: the load is that of the whole machine, too.
+    """
     return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
 
 
 def machine(load: float, device: str) -> str:
     """What the speeds were measured on."""
-    on = f"{os.cpu_count()} cores" + (f" and {device}" if device != "cpu" else "")
+    may = cores()
+    on = f"{may} core{'s' * (may != 1)}" + (f" and {device}" if device != "cpu" else "")
     if load <= BUSY:
         return f"{on}, idle before this"
     return f"{on}, busy with other work ({100 * load:.0f} % of them): speeds are of what that leaves, and hold only beside it"
