@@ -12,12 +12,16 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from misr.machine import openmp
+
 __version__ = "0.1.0"
 
 # Net, decoder and encoder share the cores. OpenMP threads that spin while they wait starve the other two: 4 frames per second
 # instead of 24 beside one busy core (measured). Read by OpenMP when torch is first imported; a value of the user's wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a short spin first: 20 % more from the net alone
+for _name, _value in openmp().items():  # a container's share of the cores
+    os.environ.setdefault(_name, _value)
 
 if TYPE_CHECKING:
     from misr.adapting import Adapted, Adapting, adapt

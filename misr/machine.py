@@ -16,8 +16,18 @@ ROOT = Path("/")
 
 def cores(root: Path = ROOT) -> int:
     """Cores that this process may keep busy, at least 1: those it may run on, or fewer where its CPU time is limited."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([allowed, *(math.ceil(share) for share in shares(root))]))
+    return max(1, min([allowed(), *(math.ceil(share) for share in shares(root))]))
+
+
+def openmp(root: Path = ROOT) -> dict[str, str]:
+    """What OpenMP must be told, which counts cores but no limits: nothing where there are none."""
+    may = cores(root)
+    return {"OMP_NUM_THREADS": str(may)} if may < allowed() else {}
+
+
+def allowed() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_bytes(root: Path = ROOT) -> int | None:

@@ -32,6 +32,11 @@ def group(name: str, **files: str) -> dict[str, str]:
     return {f"sys/fs/cgroup/{name}/{key.replace('_', '.', 1)}": text for key, text in files.items()}
 
 
+def test_openmp_is_told_of_limits_alone(tmp_path):
+    assert machine.openmp(tmp_path) == {}
+    assert machine.openmp(tree(tmp_path, V2, group("box/job", cpu_max="200000 100000"))) == {"OMP_NUM_THREADS": "2"}
+
+
 def test_without_groups_the_machine_is_what_there_is(tmp_path):
     root = tree(tmp_path, FREE)
     assert (machine.cores(root), machine.free_bytes(root)) == (8, 32 * GIB)
