@@ -22,7 +22,10 @@ def tune(
     out: Annotated[
         o.Text,
         typer.Option(
-            "-o", "--out", metavar="SHEET.png", help="The sheet, or a folder to hold it; CLIP.tune.png by default."
+            "-o",
+            "--out",
+            metavar="SHEET.png",
+            help="The sheet; or a folder for it and a page; CLIP.tune.png by default.",
         ),
     ] = None,
     scale: Annotated[float, typer.Option("-s", "--scale", help="SR size / source size: 2, 4, 1.5 ...")] = 2.0,
@@ -43,11 +46,12 @@ def tune(
 ) -> None:
     """Look at CLIP and at this machine; print a fast and a best command, and draw a sheet to judge by.
 
-    The sheet shows one part of one frame, pixel by pixel: models as rows, strengths as columns, the source on the left.
+    The sheet shows one part of one frame, pixel by pixel: models as rows, strengths as columns, the source on the left. A folder
+    as -o also gets compare.html: up to a second of the clip in motion, beside what both commands make of it.
     """
     o.one_of("--progress", progress, "bar", "json", "none")
     from misr.cli.progress import Meter
-    from misr.tuning import Tuning
+    from misr.tuning import Tuning, lasting
     from misr.tuning import tune as run
 
     how = Tuning(scale=scale, models=tuple(models or ()), seconds=seconds, device=device)
@@ -59,6 +63,11 @@ def tune(
     for line in lines(done):
         print(line)
     o.say(f"the sheet: {done.sheet}")
+    if done.page:
+        o.say(f"the page: {done.page}")
+    if done.page_s:
+        more = "give more --seconds, or see BEST alone with misr upscale --preview 1s"
+        o.say(f"no page: here it would take {lasting(done.page_s)}; {more}")
 
 
 def lines(done: Tuned) -> list[str]:
@@ -85,6 +94,7 @@ def told(done: Tuned) -> dict[str, Any]:
         "fast": command(done.fast),
         "best": command(done.best),
         "sheet": done.sheet,
+        "page": done.page or None,
         "took_s": round(done.took_s, 2),
     }
 

@@ -10,11 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from misr.errors import InputError, OutputError
-from misr.pipeline import Progress, run
+from misr.pipeline import Job, Progress, run
 from misr.plan import Settings, open_reader, plan, several, span_of
 from misr.report.comparison import Comparison, compare
 from misr.report.detail import busiest_span
 from misr.report.settings import Comparing
+from misr.upscaler import Upscaler
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,7 @@ def preview(
     part = replace(wanted, start=busiest.begin, end=busiest.end, duration=None, overwrite=True)
     with tempfile.TemporaryDirectory(prefix="misr-preview-") as folder:
         made = Path(folder) / Path(target.rstrip("/")).name
-        job, reader, up = plan(source, str(made), part)
-        began = time.monotonic()
-        try:
-            frames = run(job, reader, up, progress=progress, say=tell)
-        finally:
-            reader.close()
-        took = time.monotonic() - began
+        job, up, frames, took = rendered(source, made, part, progress=progress, say=tell)
         how = Comparing(
             start=busiest.begin,
             duration=busiest.end - busiest.begin,
@@ -80,3 +75,21 @@ def preview(
         comparison = compare(source, made, page, how)
     whole = replace(job, span=span).expected
     return Preview(comparison, busiest.begin, whole / frames * took if whole else None)
+
+
+def rendered(
+    source: str,
+    made: Path,
+    wanted: Settings,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Job, Upscaler, int, float]:
+    """A stretch of a clip upscaled as `wanted`, into a file to look at: its job, the model, how many frames, seconds taken."""
+    job, reader, up = plan(source, str(made), wanted)
+    began = time.monotonic()
+    try:
+        frames = run(job, reader, up, progress=progress, say=say or (lambda line: None))
+    finally:
+        reader.close()
+    return job, up, frames, time.monotonic() - began

@@ -45,6 +45,11 @@ class Command:
         """As a shell takes it."""
         return shlex.join(self.words)
 
+    @property
+    def target(self) -> str:
+        """The file that it makes."""
+        return self.words[3]
+
 
 @dataclass(frozen=True, slots=True)
 class Ways:
@@ -110,11 +115,12 @@ class Ways:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What came of it: all speeds, the chosen commands, and the size of the upscaled picture."""
+    """What came of it: all speeds, the chosen commands, their settings, and the size of the upscaled picture."""
 
     paces: tuple[Pace, ...]
     fast: Command
     best: Command
+    wanted: tuple[Settings, Settings]
     size: tuple[int, int]
 
 
@@ -153,6 +159,7 @@ def race(
         (quickest, slowest, *rest, *varied),
         ways.command("fast", quick, suffix, quicker, fast.why),
         ways.command("best", slow, suffix, slowest, best.why),
+        (quick, slow),
         (job.encoding.width, job.encoding.height),
     )
 

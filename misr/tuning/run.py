@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +20,14 @@ from misr.plan import Settings, open_reader, several
 from misr.tuning.advice import TABLE_BEST, TABLE_FAST, candidates, choose
 from misr.tuning.facts import Facts, look
 from misr.tuning.lines import lasting, lines
+from misr.tuning.page import Shown, distinct, frames_for, least, page
 from misr.tuning.race import Command, Ways, race
 from misr.tuning.sheet import Row, sheet
 from misr.tuning.speed import Pace
 from misr.zoo import card, device_of, fuses
 
 LOOKING, RACING = 0.25, 0.6  # shares of the time; the sheet has the rest
+PAGING = 0.15  # the page's share, which racing goes without
 BUSY = 0.5  # load for each core from which other work decides what is faster
 MOST_SCALE = 8  # models end at 4; what is beyond is interpolated
 
@@ -55,7 +58,10 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What was found: facts and the same in words, all speeds, the two commands, where the sheet is, and how long it took."""
+    """What was found: facts and the same in words, all speeds, the two commands, where sheet and page are, and how long it took.
+
+    page    "" where none was asked for; where it was, and would take too long, `page_s` says how long in seconds
+    """
 
     facts: Facts
     lines: tuple[tuple[str, str], ...]
@@ -63,6 +69,8 @@ class Tuned:
     fast: Command
     best: Command
     sheet: str
+    page: str
+    page_s: float | None
     took_s: float
 
 
@@ -71,7 +79,8 @@ def tune(
 ) -> Tuned:
     """Look at a clip and at this machine: what is fast, what is best, and a sheet of pictures to judge by.
 
-    out    the sheet, a PNG, or a folder that gets it as sheet.png; CLIP.tune.png in the current folder by default
+    out    the sheet, a PNG, or a folder that gets it as sheet.png and, as compare.html, a page on which both commands' results
+           are seen beside the clip, for a second at most; CLIP.tune.png in the current folder by default
 
     InputError, OutputError or ModelError in one sentence; then nothing was written.
     """
@@ -79,8 +88,9 @@ def tune(
     if name == "-":
         raise InputError("standard input can be read only once, and a clip is looked at several times; give a file")
     target = place(name, out)
+    beside = target.parent / "compare.html" if out is not None and target != Path(out) else None
     names = candidates(how.scale, how.models)
-    count, told, over = 2 * len(names) + 5, stage or (lambda doing, done, of: None), 0
+    count, told, over = 2 * len(names) + (8 if beside else 5), stage or (lambda doing, done, of: None), 0
 
     def step(doing: str) -> None:
         nonlocal over
@@ -95,7 +105,8 @@ def tune(
     fast, best = (choose(table, facts, info, how.scale) for table in (TABLE_FAST, TABLE_BEST))
     ways = Ways(name, info, facts, how.scale, how.device, busy=load > BUSY)
     with tempfile.TemporaryDirectory(prefix="misr-tune-") as folder:
-        run = race(ways, names, fast, best, Path(folder), began + how.seconds * (LOOKING + RACING), step)
+        racing = RACING - PAGING if beside else RACING
+        run = race(ways, names, fast, best, Path(folder), began + how.seconds * (LOOKING + racing), step)
     rows = [Row(called(n), speed_of(n, run.paces, info), partial(ways.upscaler, n)) for n in names]
     reader = open_reader(name, Span(), reading(facts, info), upright=True)
     size = run.size if reader.info.width == info.width else run.size[::-1]
@@ -104,10 +115,33 @@ def tune(
         picture = sheet(reader, facts.moment, size, rows, title=title, step=step)
     finally:
         reader.close()
+    shown = distinct(Shown(run.fast, run.wanted[0], "fast"), Shown(run.best, run.wanted[1], "best"))
+    frames = frames_for(how.seconds * PAGING, shown, info.rate) if beside else 0
+    text = page(ways, shown, frames, again(name, out, how), step) if frames else b""
     write(target, picture)
+    if beside and text:
+        write(beside, text)
     told("done", count, count)
-    said = (*lines(facts, info), ("machine", machine(load, device_of(how.device).type)))
-    return Tuned(facts, said, run.paces, run.fast, run.best, str(target), time.monotonic() - began)
+    return Tuned(
+        facts,
+        (*lines(facts, info), ("machine", machine(load, device_of(how.device).type))),
+        run.paces,
+        run.fast,
+        run.best,
+        str(target),
+        page=str(beside) if text else "",
+        page_s=least(shown) if beside and not text else None,
+        took_s=time.monotonic() - began,
+    )
+
+
+def again(source: str, out: str | Path | None, how: Tuning) -> str:
+    """The command line that does the same."""
+    words, usual = ["misr", "tune", source, "-o", str(out)], Tuning()
+    words += ["-s", f"{how.scale:g}"] if how.scale != usual.scale else []
+    words += [w for model in how.models for w in ("-m", model)]
+    words += ["--seconds", f"{how.seconds:g}"] if how.seconds != usual.seconds else []
+    return shlex.join(words + (["--device", how.device] if how.device else []))
 
 
 def load_of_others() -> float:
@@ -179,12 +213,13 @@ def speed_of(model: str, paces: Sequence[Pace], info: ClipInfo) -> str:
     )
 
 
-def write(target: Path, picture: bytes) -> None:
-    """The sheet under its name, in a folder that is made where it is wanted."""
+def write(target: Path, data: bytes) -> None:
+    """The sheet or the page under its name, in a folder that is made where it is wanted."""
+    what = "sheet" if target.suffix == ".png" else "page"
     try:
         target.parent.mkdir(exist_ok=True)
-        write_whole(target, picture)
+        write_whole(target, data)
     except OSError as e:
         raise OutputError(
-            f"{target}: the sheet cannot be written ({e.strerror}); choose another place with -o"
+            f"{target}: the {what} cannot be written ({e.strerror}); choose another place with -o"
         ) from None
