@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from misr.io.pyav import from_av, to_av
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
-    from misr.report import Comparing, Comparison, compare
+    from misr.report import Comparing, Comparison, Opinions, Rating, RatingPage, compare, opinions, rating_page
     from misr.tuning import Tuned, Tuning, tune
     from misr.upscaler import Session, Upscaler
     from misr.upscaler import Upscaler as load
@@ -68,6 +68,11 @@ CONTENTS = {
     "compare": ("misr.report", "compare"),
     "Comparing": ("misr.report", "Comparing"),
     "Comparison": ("misr.report", "Comparison"),
+    "rating_page": ("misr.report", "rating_page"),
+    "Rating": ("misr.report", "Rating"),
+    "RatingPage": ("misr.report", "RatingPage"),
+    "opinions": ("misr.report", "opinions"),
+    "Opinions": ("misr.report", "Opinions"),
     "export": ("misr.exporting", "export"),
     "Exported": ("misr.exporting", "Exported"),
     "adapt": ("misr.adapting", "adapt"),
@@ -98,7 +103,10 @@ __all__ = [
     "MisrError",
     "ModelCard",
     "ModelError",
+    "Opinions",
     "OutputError",
+    "Rating",
+    "RatingPage",
     "Report",
     "Result",
     "Retag",
@@ -120,6 +128,8 @@ __all__ = [
     "load",
     "models",
     "open",
+    "opinions",
+    "rating_page",
     "to_av",
     "tune",
     "upscale",

@@ -23,6 +23,7 @@ from tests import media
 from tests.burst_scenes import moves, seen
 from tests.command import clip, misr
 from tests.hosts import gstreamer
+from tests.test_mos import answers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,6 +108,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         burst(folder / "scenes" / "two", "tif", 5, 2, size=(72, 80))
         burst(folder / "masks", "tif")
     challenge(folder / "probav" / "NIR")
+    for n, rater in enumerate(("ann", "bob", "cyd")):
+        answers(folder, f"mos-{rater}", [[2, 4, 5], [1 + n, 4, 5]])
     here = Path.cwd()
     os.chdir(folder)
     try:
@@ -207,7 +210,8 @@ def test_every_option_says_what_it_is() -> None:
 
     from misr.cli import app
 
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    leaves = runpy.run_path(str(ROOT / "scripts" / "docs"))["leaves"]
+    commands = dict(leaves(typer.main.get_command(app)))
     silent = [f"{name} {p.opts[0]}" for name, c in commands.items() for p in c.params if not p.help]
     assert silent == []
     assert [name for name, c in commands.items() if not c.help] == []

@@ -19,6 +19,7 @@ from misr.cli import (
     filter,
     fuse,
     models,
+    mos,
     options,
     progress,
     train,
@@ -49,6 +50,7 @@ for name, command in (
     ("export", export.export),
 ):
     app.command(name)(command)
+app.add_typer(mos.app, name="mos")
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
@@ -102,7 +104,7 @@ def interrupted(args: list[str]) -> str:
     """What Ctrl-C leaves behind."""
     if args[:1] == ["filter"]:
         return "interrupted; the stream ends here and is not whole"
-    if args[:1] == ["compare"] or any(word.startswith("--preview") for word in args):
+    if args[:1] == ["compare"] or args[:2] == ["mos", "make"] or any(word.startswith("--preview") for word in args):
         return "interrupted; no page was written"
     if args[:1] == ["tune"]:
         return "interrupted; no sheet was drawn"
@@ -127,6 +129,10 @@ def unknown_option(args: list[str]) -> str:
             near = get_close_matches(args[0], command.commands, 1) or ["upscale"]
             return f"no command {args[0]!r}; did you mean `misr {near[0]}`? `misr --help` lists all"
         command, args = command.commands[args[0]], args[1:]
+        if (inner := getattr(command, "commands", None)) and args[:1] and not args[0].startswith("-"):
+            if args[0] not in inner:
+                return f"misr {command.name} has no {args[0]!r}; it has {', '.join(inner)}"
+            command, args = inner[args[0]], args[1:]
     takes_value = {
         name: not getattr(p, "is_flag", False)
         for p in command.params

@@ -9,7 +9,8 @@ const kept = new Map(); // "input-frame": a promise of an ImageBitmap, null wher
 
 function picture(input, frame) {
   const key = `${input}-${frame}`;
-  const found = kept.get(key) || decode($(`p${key}`));
+  const media = facts.media || facts.stimuli[input].media;
+  const found = kept.get(key) || decode($(`p${key}`), media);
   kept.delete(key);
   kept.set(key, found);
   for (const old of kept.keys()) {
@@ -19,12 +20,12 @@ function picture(input, frame) {
   return found;
 }
 
-async function decode(element) {
+async function decode(element, type) {
   if (!element) return null;
   const text = atob(element.textContent);
   const bytes = new Uint8Array(text.length);
   for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
-  return createImageBitmap(new Blob([bytes], { type: facts.media }), { colorSpaceConversion: "none" });
+  return createImageBitmap(new Blob([bytes], { type }), { colorSpaceConversion: "none" });
 }
 
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
