@@ -203,7 +203,8 @@ def ballot(path: Path, ratings: list[Any], names: Sequence[str], methods: Sequen
 
 def alike(found: Sequence[Answers]) -> None:
     """InputError where files are not of one page, or two are one rater's."""
-    first, seen = found[0], {}
+    first = found[0]
+    seen: dict[str, str] = {}
     for it in found:
         if (it.test, it.contents, it.methods, it.reference) != (
             first.test,
