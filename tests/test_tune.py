@@ -72,6 +72,14 @@ def test_the_table_names_models_and_strength(tmp_path, told, scale, fast, best, 
     assert {fast, best} <= set(candidates(scale))
 
 
+@pytest.mark.parametrize(
+    ("word", "said"), [("no", "add nothing"), ("unknown", "cannot be foretold"), ("yes", "add to it")]
+)
+def test_why_says_what_is_known_of_neighbours(tmp_path, word, said):
+    known = replace(KNOWN, word=word, helps=word == "yes")
+    assert said in choose(TABLE_BEST, known, h264(tmp_path), 2).why
+
+
 def test_fields_that_misr_would_not_find_are_said_on_the_command_line(tmp_path):
     info = h264(tmp_path)
     assert choose(TABLE_FAST, replace(KNOWN, fields="tff"), info, 2).deinterlace
