@@ -147,7 +147,7 @@ def test_what_is_done_is_told_again_and_done_again_only_when_asked(clip, starts,
     ("change", "words"),
     [
         ({"model": "bicubic"}, "no weights"),
-        ({"model": "burst-x2"}, "fuses bursts"),
+        ({"model": "burst-x2"}, "misr fuse VIEWS .* --adapt"),
         ({"minutes": 1.0}, "not both"),
         ({"rate": -1.0}, "not negative"),
         ({"model": "nothing"}, "no model"),
@@ -242,11 +242,8 @@ def test_a_gain_within_chance_is_none():
 
 def test_the_best_net_is_kept_not_the_last(tmp_path):
     class Told:
-        def hidden_db(self, predict):
-            return [self.value]
-
-        def shrunk_db(self, net):
-            return [self.value + 1]
+        def both_db(self, net):
+            return [self.value], [self.value + 1]
 
     exam = Told()
     exam.value, start, net = 0.0, torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)

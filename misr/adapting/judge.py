@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from misr.adapting.settings import Gain
 from misr.train import proxy, valid
@@ -18,6 +19,17 @@ from misr.train.valid import Trial
 
 LEAST_DB = 0.05  # a smaller gain on hidden frames was at times a loss by the truth
 ERRORS = 2.0  # standard errors that a gain must exceed
+
+
+class Asks(Protocol):
+    """Questions of two kinds about one portion, the same to every net."""
+
+    @property
+    def sample(self) -> Tensor:
+        """Views (1, t, 1, h, w) by which precisions are tried."""
+
+    def both_db(self, net: nn.Module) -> tuple[list[float], list[float]]:
+        """How well a net predicts what it is not shown, and remakes what it is shown smaller, dB each, question by question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,11 @@ class Exam:
     flow: Flow
     optics: float
 
+    @property
+    def sample(self) -> Tensor:
+        """A piece of some views (1, t, 1, h, w)."""
+        return self.hidden[0].views[..., :64, :64]
+
     def hidden_db(self, predict: proxy.Predict) -> list[float]:
         """dB of the hidden frames' detail, window by window."""
         return [proxy.score_db(predict, [it], self.flow, self.optics) for it in self.hidden]
@@ -41,6 +58,10 @@ class Exam:
     def shrunk_db(self, net: nn.Module) -> list[float]:
         """Luma PSNR of the frames remade, window by window."""
         return [valid.psnr_db(net, [it]) for it in self.shrunk]
+
+    def both_db(self, net: nn.Module) -> tuple[list[float], list[float]]:
+        """Of a net: hidden frames predicted, and frames remade."""
+        return self.hidden_db(proxy.of_net(net)), self.shrunk_db(net)
 
 
 def exam(
@@ -59,9 +80,12 @@ def exam(
     return Exam([hidden[k] for k in keep], [blocks[k] for k in keep], trials, flow, optics)
 
 
-def gain(start: Sequence[float], adapted: Sequence[float], blocks: Sequence[int]) -> Gain:
+def gain(
+    start: Sequence[float], adapted: Sequence[float], blocks: Sequence[int], *, least_db: float = LEAST_DB
+) -> Gain:
     """The paired gain, its margin with frames of one block counted as one."""
     off = np.subtract(adapted, start)
-    error = float(off.std(ddof=1) / len(set(blocks)) ** 0.5) if len(off) > 1 else 0.0
-    margin = max(LEAST_DB, ERRORS * error)
+    with np.errstate(invalid="ignore"):  # of nets that give no numbers; their gain is none, and never clear
+        error = float(off.std(ddof=1) / len(set(blocks)) ** 0.5) if len(off) > 1 else 0.0
+    margin = max(least_db, ERRORS * error)
     return Gain(float(np.mean(start)), float(np.mean(adapted)), float(off.mean()), margin, len(off))

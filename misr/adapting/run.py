@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from misr import zoo
 from misr.adapting import optics
@@ -20,7 +20,7 @@ from misr.adapting.judge import Exam, exam
 from misr.adapting.lesson import Study, study
 from misr.adapting.portions import Portions, portions
 from misr.adapting.settings import MINUTES, Adapted, Adapting
-from misr.adapting.telling import moved, remembered, told
+from misr.adapting.telling import moved, promised, remembered, told
 from misr.adapting.watch import PATIENCE, Watch
 from misr.card import ModelCard
 from misr.errors import InputError
@@ -87,7 +87,7 @@ def adapt(
     how = how if how.steps or how.minutes else replace(how, minutes=MINUTES)
     wanted = training(clip, out, how)
     ours = identity(clip, how)
-    if (done := entered(out, ours, how)) is not None:
+    if (done := entered(out, ours, restart=how.restart)) is not None:
         say(f"{out}: adapted to {Path(clip).name} already; --restart does it again")
         return done
     keep_heap()
@@ -99,7 +99,8 @@ def adapt(
     run = Run(gentle(wanted, bench.device), bench.net, folder, device=bench.device)
     if run.step:
         say(f"going on at step {run.step}")
-    best, watch = learned(run, lesson, bench, how, stepped, tell)
+    watch = Watch(bench.exam(bench.parts.watch, WATCHED), bench.start, folder / "best.pt")
+    best = learned(run, lesson, watch, looks(bench.net, how), stepped, tell)
     learnt(best)
     say("judging by frames that nobody learned from")
     found = verdict(bench.exam(bench.parts.judge, JUDGED), bench.start, best, int(bench.card.scale), how.model)
@@ -118,7 +119,7 @@ def training(clip: str, out: Path, how: Adapting) -> Training:
         raise InputError(f"{how.model} has no weights to adapt; choose a trained model, as video-x2 or fast-x2")
     card = zoo.card(how.model)
     if zoo.fuses(card):
-        raise InputError(f"{how.model} fuses bursts; `misr train BURST --labels heldout --start {how.model}` adapts it")
+        raise InputError(f"{how.model} fuses bursts; `misr fuse VIEWS -o PICTURE --adapt DIR -m {how.model}` adapts it")
     if card.channels != 1:
         raise InputError(f"{how.model} takes colours; models of luma alone can be adapted")
     if out.exists() and not out.is_dir():
@@ -142,20 +143,23 @@ def identity(clip: str, how: Adapting) -> dict[str, Any]:
     return json.loads(json.dumps(ours, default=str))
 
 
-def entered(out: Path, ours: dict[str, Any], how: Adapting) -> Adapted | None:
-    """What was done already, None where something is to be done; InputError where the directory holds something else."""
-    if how.restart and ((out / "adapt.json").is_file() or (out / "run").is_dir()):
+def entered(
+    out: Path, ours: dict[str, Any], *, restart: bool = False, mend: str = "--restart it, or choose another -o"
+) -> Adapted | None:
+    """What was done already, None where something is to be done; InputError where the directory holds something else.
+
+    mend    what a user can do then
+    """
+    if restart and ((out / "adapt.json").is_file() or (out / "run").is_dir()):
         for name in OURS:
             shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
-    done = remembered(out)
+    done = remembered(out, mend)
     if done is None and (out / "card.json").is_file() and not (out / "run" / "settings.json").is_file():
-        raise InputError(f"{out} holds a model that misr adapt has not made; choose another -o, or remove it")
+        raise InputError(f"{out} holds a model that adapting has not made; choose another directory, or remove it")
     theirs = done.told["settings"] if done else settings_of(out / "run" / "settings.json")
     if theirs is not None and (other := [k for k in ours if ours[k] != theirs.get(k)]):
         k = other[0]
-        raise InputError(
-            f"{out} was begun with {k} {theirs.get(k)!r}, not {ours[k]!r}; --restart it, or choose another -o"
-        )
+        raise InputError(f"{out} was begun with {k} {theirs.get(k)!r}, not {ours[k]!r}; {mend}")
     return done
 
 
@@ -211,13 +215,12 @@ def taught(bench: Bench, how: Adapting, clip: str) -> Study:
 def learned(
     run: Run,
     lesson: Study,
-    bench: Bench,
-    how: Adapting,
+    watch: Watch,
+    every: int,
     stepped: Callable[[Run], None],
     tell: Callable[[dict[str, float]], None],
-) -> tuple[nn.Module, Watch]:
-    """The best net by the watching portion, and who watched."""
-    watch = Watch(bench.exam(bench.parts.watch, WATCHED), bench.start, run.folder / "best.pt")
+) -> nn.Module:
+    """The best net by the watching portion, which is looked at after so many steps each."""
 
     def check(net: nn.Module) -> float:
         began = time.monotonic()
@@ -225,11 +228,15 @@ def learned(
         run.seconds += time.monotonic() - began
         return score
 
-    usual = EVERY if hasattr(bench.net, "unroll") else EVERY_OF_ONE
-    every = max(1, min(usual, how.steps // CHECKS)) if how.steps else usual
     enough = lambda: watch.looks_since >= PATIENCE  # noqa: E731
     train(run, lesson.source, lesson.loss, check, every=every, stepped=stepped, tell=tell, enough=enough)
-    return watch.best(run.average), watch
+    return watch.best(run.average)
+
+
+def looks(net: nn.Module, how: Adapting) -> int:
+    """Steps from look to look."""
+    usual = EVERY if hasattr(net, "unroll") else EVERY_OF_ONE
+    return max(1, min(usual, how.steps // CHECKS)) if how.steps else usual
 
 
 def written(
@@ -245,11 +252,10 @@ def written(
 ) -> Adapted:
     """The model directory, adapt.json last; then the run has served."""
     net = best if found.adopted else bench.start
-    sample: Tensor = watch.exam.hidden[0].views[..., :64, :64]
     learned = f"; then {sum(map(len, bench.parts.learn))} frames of {Path(str(ours['clip'])).name}"
     card = replace(
         bench.card,
-        precisions=export.precisions(net, sample),
+        precisions=export.precisions(net, watch.exam.sample),
         recipe=how.command or f"misr.adapt from {bench.card.net}",
         trained_on=bench.card.trained_on + (learned if found.adopted else ""),
         note=found.why if found.adopted else f"the weights of {how.model}, as they were: {found.why}",
@@ -258,9 +264,6 @@ def written(
             "heldout_start_psnr_db": round(found.heldout.start_db, 2),
         },
     )
-    out.mkdir(parents=True, exist_ok=True)
-    export.export(net, card, out)
-    export.tell(run.folder, out, baseline_db=0.0)
     facts = {
         "camera_sigma_px": bench.optics,
         "labels": lesson.told,
@@ -270,6 +273,14 @@ def written(
         "seconds": round(run.seconds, 1),
         "moved": moved(bench.start, best),
     }
-    done = told(out, ours, found, bench.outlook, facts)
+    return put(out, net, card, run, lambda: told(out, ours, found, promised(bench.outlook), facts))
+
+
+def put(out: Path, net: nn.Module, card: ModelCard, run: Run, tell: Callable[[], Adapted]) -> Adapted:
+    """Model, log and plot into their directory, then what is told of it; the run is over."""
+    out.mkdir(parents=True, exist_ok=True)
+    export.export(net, card, out)
+    export.tell(run.folder, out, baseline_db=0.0)
+    done = tell()
     shutil.rmtree(run.folder)
     return done

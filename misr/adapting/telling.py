@@ -23,6 +23,10 @@ from misr.errors import InputError
 from misr.registration.outlook import Outlook
 
 FILE = "adapt.json"
+KINDS = {  # of what is adapted to: what is hidden, what is shrunk, and what they are asked in
+    "clip": ("hidden frames", "the clip shrunk once more", "window"),
+    "burst": ("hidden views", "the burst shrunk once more", "piece"),
+}
 
 
 def moved(start: nn.Module, net: nn.Module) -> dict[str, float]:
@@ -37,20 +41,27 @@ def moved(start: nn.Module, net: nn.Module) -> dict[str, float]:
     return found
 
 
-def told(out: Path, settings: dict[str, Any], found: Verdict, seen: Outlook, learnt: dict[str, Any]) -> Adapted:
+def promised(seen: Outlook) -> dict[str, Any]:
+    """What was foretold of a clip, for the report."""
+    return {
+        "could_help": seen.could,
+        "sentence": seen.why,
+        "coverage": seen.coverage,
+        "aliasing": seen.aliasing,
+        "views": seen.views,
+    }
+
+
+def told(
+    out: Path, settings: dict[str, Any], found: Verdict, promise: dict[str, Any], learnt: dict[str, Any]
+) -> Adapted:
     """The report, written as adapt.json; the directory is whole with it."""
     facts = {
         "version": 1,
         "adopted": found.adopted,
         "why": found.why,
         "start": settings["model"],
-        "promise": {
-            "could_help": seen.could,
-            "sentence": seen.why,
-            "coverage": seen.coverage,
-            "aliasing": seen.aliasing,
-            "views": seen.views,
-        },
+        "promise": promise,
         "heldout": asdict(found.heldout),
         "shrunk": asdict(found.shrunk),
         "baselines_db": found.baselines_db,
@@ -63,14 +74,14 @@ def told(out: Path, settings: dict[str, Any], found: Verdict, seen: Outlook, lea
     return adapted(out, finite(facts))
 
 
-def remembered(out: Path) -> Adapted | None:
+def remembered(out: Path, mend: str = "--restart it, or choose another -o") -> Adapted | None:
     """What an earlier adaptation told; None where there is none that is whole."""
     if not (out / FILE).is_file() or not (out / "card.json").is_file():
         return None
     try:
         return adapted(out, json.loads((out / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{out / FILE} is not what misr adapt writes; --restart, or choose another -o") from None
+        raise InputError(f"{out / FILE} is not what adapting writes; {mend}") from None
 
 
 def adapted(out: Path, facts: dict[str, Any]) -> Adapted:
@@ -84,23 +95,25 @@ def adapted(out: Path, facts: dict[str, Any]) -> Adapted:
 def report(out: Path, facts: dict[str, Any], heldout: Gain, shrunk: Gain, baselines: dict[str, float]) -> list[str]:
     """A few plain lines."""
     learnt, name = facts["learnt"], facts["start"]
+    kind = "burst" if "burst" in facts["settings"] else "clip"
+    hidden, small, piece = KINDS[kind]
     if facts["adopted"]:
-        verdict = f"{out}: {name}, adapted to {Path(facts['settings']['clip']).name}"
+        verdict = f"{out}: {name}, adapted to {Path(facts['settings'][kind]).name}"
     else:
         verdict = f"{out}: {name} as it was: {facts['why']}"
     parts = ", ".join(f"{part} by {100 * share:.1f} %" for part, share in learnt["moved"].items()) or "nothing"
     best = f"step {learnt['best_step']}" if learnt["best_step"] else "none better than the start"
     return [
         verdict,
-        f"hidden frames: {both(heldout, name)}; {', '.join(f'{k} {v:.2f}' for k, v in baselines.items())}",
-        f"the clip shrunk once more: {both(shrunk, name)}",
+        f"{hidden}: {both(heldout, name, piece)}; {', '.join(f'{k} {v:.2f}' for k, v in baselines.items())}",
+        f"{small}: {both(shrunk, name, piece)}",
         f"learnt from {learnt['labels']}: {learnt['steps']} steps, {learnt['seconds']:.0f} s, best: {best}; moved: {parts}",
     ]
 
 
-def both(it: Gain, name: str) -> str:
+def both(it: Gain, name: str, piece: str) -> str:
     """A gain in words."""
-    n = f"{it.frames} window{'' if it.frames == 1 else 's'}"
+    n = f"{it.frames} {piece}{'' if it.frames == 1 else 's'}"
     return (
         f"{name} {it.start_db:.2f} dB, adapted {it.adapted_db:.2f} ({it.gain_db:+.2f}, chance {it.margin_db:.2f}, {n})"
     )

@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from misr.adapting.judge import Exam
-from misr.train import proxy
+from misr.adapting.judge import Asks
 
 WAY = 0.5  # from the start to what was learned; why, and what else was tried: scripts/README.md
 PATIENCE = 6  # looks without anything better after which more learning is no use
@@ -22,7 +21,7 @@ PATIENCE = 6  # looks without anything better after which more learning is no us
 class Watch:
     """The best net so far. Its score is the smaller of two gains over the start: so neither is bought with the other."""
 
-    def __init__(self, those: Exam, start: nn.Module, path: Path) -> None:
+    def __init__(self, those: Asks, start: nn.Module, path: Path) -> None:
         self.exam, self.path = those, path
         self.first, self.start = start, self.measured(start)
         self.best_step, self.score, self.looks_since = 0, 0.0, 0
@@ -31,8 +30,9 @@ class Watch:
             self.best_step, self.score, self.looks_since = state["step"], state["score"], state["looks_since"]
 
     def measured(self, net: nn.Module) -> tuple[Tensor, Tensor]:
-        """Hidden frames predicted and frames remade, dB each."""
-        return torch.tensor(self.exam.hidden_db(proxy.of_net(net))), torch.tensor(self.exam.shrunk_db(net))
+        """What is hidden predicted, and what is shrunk remade, dB each."""
+        hidden, shrunk = self.exam.both_db(net)
+        return torch.tensor(hidden), torch.tensor(shrunk)
 
     def look(self, net: nn.Module, step: int) -> float:
         """The score of half the way to a net, in dB over the start, at a step; the best is kept."""

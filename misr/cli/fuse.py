@@ -96,6 +96,19 @@ def fuse(
     at: Annotated[Text, typer.Option("--at", help="Of a video: the second, or hh:mm:ss, that is wanted.")] = None,
     count: Annotated[int, typer.Option("--views", help="Of a video: so many frames around --at.")] = 0,
     tile: Annotated[int, typer.Option("--tile", help="Square tiles of this many view pixels; 0: the usual size.")] = 0,
+    adapt: Annotated[
+        Text,
+        typer.Option(
+            "--adapt",
+            metavar="DIR",
+            help="First let the views teach the model; DIR keeps it, for -m. Used only if views it never saw get better. "
+            "Of several folders a model each, in DIR.",
+        ),
+    ] = None,
+    adapt_minutes: Annotated[
+        float, typer.Option("--adapt-minutes", help="How long to learn, in minutes of work (2).")
+    ] = 0,
+    adapt_steps: Annotated[int, typer.Option("--adapt-steps", help="The same in steps.")] = 0,
     device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
     precision: PrecisionName = "auto",
     yes: Annotated[Flag, typer.Option("-y", help="Overwrite the output.")] = False,
@@ -138,6 +151,9 @@ def fuse(
         at=clock("--at", at),
         views=count,
         tile=tile,
+        adapt=adapt,
+        adapt_minutes=adapt_minutes,
+        adapt_steps=adapt_steps,
         device=device,
         precision=cast("Precision", precision),
         overwrite=yes,
@@ -160,6 +176,7 @@ def work_through(views: list[str], out: str, wanted: Fusing, progress: str, *, d
     with Meter(progress, unit="step", doing="looking", source=views[0], target=out) as meter:
 
         def update(doing: str, done: int, total: int) -> None:
+            meter.unit = "second" if doing == "adapting" and not wanted.adapt_steps else "step"
             meter.update(done, total, doing=doing)
 
         if dry_run:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from misr import __version__
 from misr.errors import InputError, MisrError, OutputError
-from misr.fusion.job import Progress, Say, fingerprint, silent
+from misr.fusion.identity import fingerprint
+from misr.fusion.job import Progress, Say, silent
 from misr.fusion.render import Fusion, fuse
 from misr.fusion.settings import Fusing
 from misr.io.probav import Submission, is_imgset, plane
@@ -44,7 +45,7 @@ def fuse_folders(
     """Each folder's views into out/<folder's name>, or out.zip of PROBA-V scenes; what was made.
 
     A burst that fails does not stop the others; failures are told together at the end, as InputError. A report goes
-    into the folder it names, one for each burst.
+    into the folder it names, one for each burst, and so does an adapted model: each is learned from its burst alone.
 
     skip    leave out pictures that are there already
     """
@@ -67,14 +68,15 @@ def each(
 ) -> list[Fusion]:
     """A picture in `place` for each folder."""
     made, failed = [], []
-    if how.report:
-        folder_for_reports(Path(how.report))
+    for place_of, what in ((how.report, "reports"), (how.adapt, "models")):
+        if place_of:
+            folder_for(Path(place_of), what)
     for folder in folders:
         target = place / (folder.name + suffix_for(folder))
         if skip and target.exists():
             say(f"{target} exists, skipped")
             continue
-        one = replace(how, report=str(Path(how.report) / folder.name) if how.report else None)
+        one = replace(how, report=within(how.report, folder), adapt=within(how.adapt, folder))
         try:
             made.append(fuse([folder], target, one, progress=progress))
             say(
@@ -88,12 +90,17 @@ def each(
     return made
 
 
-def folder_for_reports(path: Path) -> None:
+def within(place: str | None, folder: Path) -> str | None:
+    """What is made of a burst besides its picture, in a place that is common to all."""
+    return str(Path(place) / folder.name) if place else None
+
+
+def folder_for(path: Path, what: str) -> None:
     """A folder, made where it is missing."""
     try:
         path.mkdir(exist_ok=True)
     except OSError as e:
-        raise OutputError(f"{path}: no folder for reports ({e.strerror}); name one that can be made") from None
+        raise OutputError(f"{path}: no folder for {what} ({e.strerror}); name one that can be made") from None
 
 
 def submission(folders: list[Path], target: Path, how: Fusing, progress: Progress | None, say: Say) -> list[Fusion]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd, lcm
@@ -11,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from misr import __version__
+from misr.adapting import Adapted
 from misr.burst import Ready, ready
 from misr.errors import InputError, OutputError
+from misr.fusion import adapting
 from misr.fusion.choose import Method, checked, method
+from misr.fusion.identity import files_of, fingerprint, rounded
 from misr.fusion.settings import Fusing
 from misr.io.burst import Burst, open_burst
 from misr.io.canvas import fitting
@@ -22,7 +23,6 @@ from misr.io.product import TIFF, Output, beside, want
 TILE = 256  # LR pixels, at least: memory, and what is computed twice in the halo, are in balance there
 ALIGN = 16  # LR pixels: windows begin at multiples of it, so that holes are filled alike in all of them
 SMALLEST = 8  # pixels along a side of a view
-DIGITS = 6  # of what was estimated, when two runs are compared
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 Say = Callable[[str], None]
 
@@ -34,6 +34,7 @@ class Job:
     views, out   as the user named them
     told         what there is to say about the views (Ready.told())
     tile         LR pixels of a square tile
+    adapting     what --adapt will do, as the report has it; adapted: what came of it
     """
 
     views: tuple[str, ...]
@@ -44,6 +45,8 @@ class Job:
     method: Method
     told: dict[str, Any]
     tile: int
+    adapting: dict[str, Any] | None = None
+    adapted: Adapted | None = None
 
     @property
     def multiple(self) -> int:
@@ -83,13 +86,16 @@ def plan(
     preparing = how.preparing
     if how.method:
         checked(how.method, how.scale)
+    adapting.check(how, [Path(name) for name in names])
     burst = open_burst(names, masks=how.masks, at=how.at, count=how.views, exposures=how.exposures, nodata=how.nodata)
     try:
         check_size(burst)
         check_kind(burst, Path(out), how)
         got = ready(burst, preparing, progress=progress)
+        wish = adapting.dealt_out(got, how)
         chosen = method(how.method, len(got.order), how.scale, device=how.device, precision=how.precision)
-        return Job(names, str(out), how, burst, got, chosen, got.told(chosen.scale), how.tile or tile_for(chosen.scale))
+        tile = how.tile or tile_for(chosen.scale)
+        return Job(names, str(out), how, burst, got, chosen, got.told(chosen.scale), tile, wish)
     except BaseException:
         burst.close()
         raise
@@ -135,33 +141,6 @@ def check_report(report: str | None) -> None:
     """OutputError where a report has nowhere to go."""
     if report and (not Path(report).parent.is_dir() or Path(report).is_dir()):
         raise OutputError(f"{report}: not a place for a report; name a file in a folder that exists")
-
-
-def files_of(names: Sequence[str]) -> list[Path]:
-    """The files that names, folders and patterns stand for, sorted within each."""
-    found: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        else:
-            found += [path] if path.exists() else sorted(Path(p) for p in glob.glob(name))
-    return found
-
-
-def fingerprint(names: Sequence[str]) -> str:
-    """What changes when a file is changed, added or taken away."""
-    facts = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files_of(names)]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-def rounded(told: Any) -> Any:
-    """The same with numbers cut to DIGITS: two runs that found the same say the same."""
-    if isinstance(told, float):
-        return f"{told:.{DIGITS}g}"  # as text: NaN equals itself
-    if isinstance(told, dict):
-        return {k: rounded(v) for k, v in told.items()}
-    return [rounded(v) for v in told] if isinstance(told, list | tuple) else told
 
 
 def silent(line: str) -> None:

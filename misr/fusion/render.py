@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from misr.errors import InputError, ModelError, OutputError
+from misr.fusion.adapting import learned
 from misr.fusion.done import Done
 from misr.fusion.job import Job, Progress, Say, plan, silent
 from misr.fusion.report import report_of, write_report
@@ -60,7 +61,8 @@ def fuse(
 
 
 def run(job: Job, *, progress: Progress | None = None, say: Say | None = None) -> Fusion:
-    """Carry a job out: render what its journal lacks, put it under its name, write the report where one is wanted."""
+    """Carry a job out: adapt, render what its journal lacks, put it under its name, write the report where one is wanted."""
+    job = learned(job, progress or quiet, say or silent)
     done = render(job, progress or quiet, say or silent)
     told = report_of(job, done)
     for line in came_of_it(told):

@@ -6,6 +6,9 @@
     method       name; why it was chosen ("" where it was asked for); device, precision, source (the paper); alone: it
                  looks at the reference and no other view
     views_given, views_used
+    adapting     with --adapt: folder, start, minutes, steps, views (how many learn, watch, judge); else null
+    adapted      what came of it: folder; adopted, or not, and why; heldout, shrunk, baselines_db and learnt as in the folder's
+                 adapt.json (misr.adapting.telling); lines, the same for people. Null without, and before
     run          tiles, tile_px, seconds, unknown (share of fine pixels that no view knows); null before the picture is made
 
 and all of misr.burst.Ready.told(): reference, scale, views (one for each, in order: its name, place, light, whether it is used
@@ -53,6 +56,9 @@ OPTIONS = {  # settings, and the options that say the same; what is absent here 
     "at": "--at",
     "views": "--views",
     "tile": "--tile",
+    "adapt": "--adapt",
+    "adapt_minutes": "--adapt-minutes",
+    "adapt_steps": "--adapt-steps",
     "device": "--device",
     "precision": "--precision",
 }
@@ -85,8 +91,17 @@ def report_of(job: Job, done: Done | None = None) -> dict[str, Any]:
         "views_given": len(views),
         "views_used": sum(v["used"] for v in views),
     }
-    told: dict[str, Any] = finite(fresh | {"run": done and ran(job, done)} | job.told)
+    told: dict[str, Any] = finite(fresh | learning_of(job) | {"run": done and ran(job, done)} | job.told)
     return told
+
+
+def learning_of(job: Job) -> dict[str, Any]:
+    """The report's "adapting" and "adapted"."""
+    if (done := job.adapted) is None:
+        return {"adapting": job.adapting, "adapted": None}
+    kept = ("adopted", "why", "start", "heldout", "shrunk", "baselines_db", "learnt")
+    facts = {k: done.told[k] for k in kept}
+    return {"adapting": job.adapting, "adapted": {"folder": str(done.folder), **facts, "lines": list(done.lines)}}
 
 
 def ran(job: Job, done: Done) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Fusing:
     report        where the report goes: x.json, x.html, or a name without extension for both
     at, views     a stretch of a video: so many frames around so many seconds
     tile          square tiles of so many LR pixels
+    adapt         a directory: before they are fused, the views teach a model, which is kept there; see misr.fusion.adapting
+    adapt_minutes, adapt_steps   one of them: how long; 2 minutes when neither is given
     """
 
     scale: int | None = None
@@ -54,6 +56,9 @@ class Fusing:
     at: Fraction | None = None
     views: int = 0
     tile: int = 0
+    adapt: str | None = None
+    adapt_minutes: float = 0
+    adapt_steps: int = 0
     device: str | None = None
     precision: Precision = "auto"
     overwrite: bool = True

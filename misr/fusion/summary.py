@@ -13,6 +13,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     return [
         *picture(told),
         *rejected(told["views"]),
+        *learning(told),
         f"fusing    {told['verdict']}",
         *(f"note      {note}" for note in told["notes"]),
         *came_of_it(told),
@@ -33,6 +34,18 @@ def picture(told: dict[str, Any]) -> list[str]:
     if how["alone"] and told["views_used"] > 1:
         said.append(f"note      {how['name']} looks at the reference alone; the other views do nothing")
     return said
+
+
+def learning(told: dict[str, Any]) -> list[str]:
+    """What --adapt will do, or has done."""
+    if done := told["adapted"]:
+        return [f"adapted   {line}" for line in done["lines"]]
+    if (wish := told["adapting"]) is None:
+        return []
+    n, steps = wish["views"], wish["steps"]
+    long = f"{steps} step{'' if steps == 1 else 's'}" if steps else f"{wish['minutes']:g} min"
+    parts = f"{n['learn']} views to learn from, {n['watch']} to watch, {n['judge']} to judge by"
+    return [f"adapting  {wish['start']}, for {long}, into {wish['folder']}: {parts}"]
 
 
 def rejected(views: list[dict[str, Any]]) -> list[str]:

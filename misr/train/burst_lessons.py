@@ -123,23 +123,27 @@ def method(name: str, net: nn.Module) -> revisits.Fuse:
 
 def moved(place: revisits.Place, device: torch.device) -> revisits.Place:
     """A place on a device."""
-    return revisits.Place(Stack(*(part.to(device) for part in place.stack)), place.judges)
+    return replace(place, stack=Stack(*(part.to(device) for part in place.stack)))
 
 
 def either(net: nn.Module, batch: Any, squares: bool) -> Tensor:
-    """The loss of a batch with a hidden view, or with the truth."""
-    return (revisits.loss if isinstance(batch, revisits.Hidden) else bursts.supervised)(net, batch, squares)
+    """The loss of a batch whose label is a view, or the truth."""
+    return (bursts.supervised if isinstance(batch, bursts.Known) else revisits.loss)(net, batch, squares)
 
 
 @torch.no_grad()
 def calibrate(net: nn.Module, *, those: Sequence[bursts.Known]) -> None:
     """Scale the deviations that a net predicts so that 1.96 of them cover 95 % of its errors on bursts it has not seen."""
-    factor = getattr(net, "calibration", None)
-    if factor is None:
-        return
+    if isinstance(factor := getattr(net, "calibration", None), Tensor):
+        factor *= covering(net, those)
+
+
+@torch.no_grad()
+def covering(net: nn.Module, those: Sequence[bursts.Known]) -> float:
+    """By how much larger than predicted deviations must be so that 1.96 of them cover 95 % of the errors."""
     ratios = []
     for it in those:
         made = net.fuse(it.stack)  # type: ignore[operator]
         ratios.append(((made.picture - it.truth).abs() / made.sigma).flatten())
     found = torch.cat(ratios).cpu().numpy()
-    factor *= float(np.quantile(found, WITHIN)) / 1.96
+    return float(np.quantile(found, WITHIN)) / 1.96

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import log10, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -39,15 +39,19 @@ Fuse = Callable[[Stack], Tensor]  # a picture (b, 1, s*h, s*w)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A piece of a scene in one band: its stack (1, t, 1, h, w), and which of its views judge."""
+    """A piece of a scene in one band: its stack (1, t, 1, h, w), and which of its views judge.
+
+    watch    views that neither teach nor judge: they say when enough was learned
+    """
 
     stack: Stack
     judges: tuple[int, ...]
+    watch: tuple[int, ...] = ()
 
     @property
     def learned(self) -> tuple[int, ...]:
         """The views that may be shown and learned from, the reference first."""
-        return tuple(n for n in range(self.stack.views.shape[1]) if n not in self.judges)
+        return tuple(n for n in range(self.stack.views.shape[1]) if n not in (*self.judges, *self.watch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,21 @@ class Hidden:
 
     shown: Stack
     label: Stack
+
+    def missed(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """What a picture of the shown views misses of the hidden one, as the function of this name."""
+        return missed(picture, self.label)
+
+
+class Labelled(Protocol):
+    """A batch of a lesson: what the net is shown, and what a picture (b, 1, s*h, s*w) of that misses of the label."""
+
+    @property
+    def shown(self) -> Stack:
+        """The stack."""
+
+    def missed(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Detail that is missed, and how far each pixel is to be believed, (b, 1, h, w) both."""
 
 
 def gather(
@@ -90,11 +109,19 @@ def gather(
     return places, used, notes
 
 
-def pieces(it: Ready, optics: float = 0.0, most_bytes: int = 2 << 30) -> list[Place]:
-    """Evenly spread pieces of a burst, every band; none where it has too few views."""
+def pieces(
+    it: Ready,
+    optics: float = 0.0,
+    most_bytes: int = 2 << 30,
+    *,
+    judges: Sequence[int] | None = None,
+    watch: Sequence[int] = (),
+) -> list[Place]:
+    """Evenly spread pieces of a burst, every band; none where it has too few views. Every fourth view judges unless told."""
     t = len(it.order)
     if t < FEWEST:
         return []
+    judges = range(JUDGES - 2, t, JUDGES) if judges is None else judges
     corners = [(x, y) for y in starts(it.height) for x in starts(it.width)]
     each = it.bands * t * min(SIDE, it.width) * min(SIDE, it.height) * 8  # views and masks
     corners = corners[:: -(-len(corners) // max(1, min(PIECES, most_bytes // each)))]
@@ -104,7 +131,7 @@ def pieces(it: Ready, optics: float = 0.0, most_bytes: int = 2 << 30) -> list[Pl
             stack = it.stack(x, y, min(SIDE, it.width - x), min(SIDE, it.height - y), band)
             if optics:
                 stack = stack._replace(optics=torch.full_like(stack.optics, optics))
-            found.append(Place(stack, tuple(range(JUDGES - 2, t, JUDGES))))
+            found.append(Place(stack, tuple(judges), tuple(watch)))
     return found
 
 
@@ -134,11 +161,13 @@ def missed(picture: Tensor, label: Stack) -> tuple[Tensor, Tensor]:
 
     No gradient goes through belief, gain and offset.
     """
-    h, w = label.views.shape[-2:]
-    camera = Camera(label, picture.shape[-1] // w)
-    seen, view = camera.see(picture)[:, 0], label.views[:, 0]
+    camera = Camera(label, picture.shape[-1] // label.views.shape[-1])
+    return detail(camera.see(picture)[:, 0], label.views[:, 0], label.valid[:, 0] * camera.seen[:, 0])
+
+
+def detail(seen: Tensor, view: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The detail of a view that is missed in what should be seen of it, where it is known, and belief; all (b, 1, h, w)."""
     with torch.no_grad():
-        known = label.valid[:, 0] * camera.seen[:, 0]
         view = torch.where(known > 0, view, seen)
         gain, offset = light(seen, view, known)
         off = F.avg_pool2d(gain * seen + offset - view, 5, 1, 2, count_include_pad=False)
@@ -147,16 +176,17 @@ def missed(picture: Tensor, label: Stack) -> tuple[Tensor, Tensor]:
     return error - blurred(error, SOFT), belief
 
 
-def loss(net: nn.Module, batch: Hidden, squares: bool) -> Tensor:
-    """Mean distance between hidden views and what the net's pictures of the others say of them, the last ones counting most."""
+def loss(net: nn.Module, batch: Labelled, squares: bool) -> Tensor:
+    """Mean distance between labels and what the net's pictures of what is shown say of them, the last ones counting most."""
     if hasattr(net, "pictures"):
         made = net.pictures(batch.shown)[0]  # type: ignore[operator]
     else:
         made = [net.fuse(batch.shown).picture]  # type: ignore[operator]
-    total = torch.zeros((), device=batch.label.views.device)
-    with torch.autocast(batch.label.views.device.type, enabled=False):
+    device = batch.shown.views.device
+    total = torch.zeros((), device=device)
+    with torch.autocast(device.type, enabled=False):
         for n, picture in enumerate(made):
-            error, belief = missed(picture.float(), batch.label)
+            error, belief = batch.missed(picture.float())
             found = distance(error * belief, torch.zeros_like(error), squares=squares)
             total = total + 0.5 ** (len(made) - 1 - n) * found / belief.mean().clamp(min=0.1)
     return total
