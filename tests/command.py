@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -97,6 +98,20 @@ def short_segments(seconds: float = 0.4) -> None:
     import misr.pipeline
 
     misr.pipeline.SEGMENT_S = seconds  # type: ignore[assignment]
+
+
+def short_segments_slowly() -> None:
+    """The same, no faster than 50 frames a second, so that whoever waits for one of them is never too late."""
+    from misr.io.encoder import Encoder
+
+    short_segments()
+    push = Encoder.push
+
+    def slow(*args: Any, **options: Any) -> Any:
+        time.sleep(0.02)
+        return push(*args, **options)
+
+    Encoder.push = slow  # type: ignore[method-assign]
 
 
 def one_sentence(text: str) -> str:

@@ -1,4 +1,6 @@
-"""What all tests share: two threads, and skips that are counted and can be turned into failures.
+"""What all tests share: their threads, and skips that are counted and can be turned into failures.
+
+Where pytest-xdist runs them side by side, each of its processes and what they start have one thread; alone they have two.
 
 @pytest.mark.gpu           skipped where torch sees no CUDA device; MISR_REQUIRE_GPU=1 makes that a failure
 @pytest.mark.chromium      skipped where there is no Chromium; MISR_REQUIRE_CHROMIUM=1 likewise
@@ -12,16 +14,21 @@ from pathlib import Path
 
 import pytest
 
-import misr  # noqa: F401  before torch: it sets how OpenMP threads wait
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+if SIDE_BY_SIDE:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; children inherit it
 
-import torch  # isort: skip
+import misr  # noqa: E402, F401  before torch: it sets how OpenMP threads wait
 
-from tests.browser import CHROMIUM  # isort: skip
+import torch  # noqa: E402  isort: skip
+
+from tests.browser import CHROMIUM  # noqa: E402  isort: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
-torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 on a busy machine is 5 to 10 times quicker
+GIB_EACH = 1.5  # what a process of tests and its children hold at most
+torch.set_num_threads(1 if SIDE_BY_SIDE else min(2, torch.get_num_threads()))
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 reads it once; test media are made before misr sets it
 
 
@@ -38,6 +45,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a process for each core that this one may use, as far as memory goes; with one core none at all."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 8.0
+    return processes if (processes := min(cores, int(gib / GIB_EACH))) > 1 else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

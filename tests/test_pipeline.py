@@ -19,7 +19,7 @@ import pytest
 from misr.errors import DecodeError
 from misr.journal import journal_path
 from misr.pipeline import prefetch
-from tests.command import clip, decoded, in_child, one_sentence, short_segments, up
+from tests.command import clip, decoded, in_child, one_sentence, short_segments_slowly, up
 from tests.media import cut_short, picture
 from tests.media import times_s as times
 
@@ -34,7 +34,10 @@ def test_prefetch_runs_ahead_by_no_more_than_its_depth() -> None:
     made = []
     items = prefetch((made.append(i) or i for i in range(100)), depth=4)
     next(items)
-    time.sleep(0.4)
+    until = time.monotonic() + 30
+    while len(made) < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.2)  # in which it could run on
     assert 4 <= len(made) <= 1 + 4 + 1  # taken, waiting, and the one in hand
     items.close()
 
@@ -307,11 +310,11 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(
             time.sleep(0.002)
         os.kill(process.pid, signal.SIGINT)
 
-    code, said = in_child(tmp_path, source, out, "-preset", "veryslow", before=short_segments, meanwhile=interrupt)
+    code, said = in_child(tmp_path, source, out, before=short_segments_slowly, meanwhile=interrupt)
     assert code == 130, said
     assert "interrupted" in one_sentence(said)
     assert not out.exists()
-    assert up(source, out, "-preset", "veryslow") == 0
+    assert up(source, out) == 0
     assert "resuming at segment" in capsys.readouterr().err
     assert times(out) == times(source)
     assert not journal.exists()

@@ -86,14 +86,14 @@ def test_noise_of_known_size_gives_its_decibels():
     assert cpsnr_db(truth + noise, truth, clear) == pytest.approx(40, abs=0.15)
 
 
-def test_a_scene_takes_less_than_a_tenth_of_a_second():
+def test_a_scene_takes_less_than_a_tenth_of_a_second_of_a_core():
     truth, clear = scene(side=384)
     picture = truth + 0.01
     took_s = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         cpsnr_db(picture, truth, clear)
-        took_s.append(time.perf_counter() - start)
+        took_s.append(time.process_time() - start)
     assert min(took_s) < 0.1
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from misr.card import ModelCard
 from misr.journal import journal_path
-from tests.command import clip, decoded, in_child, one_sentence, short_segments, up
+from tests.command import clip, decoded, in_child, one_sentence, short_segments, short_segments_slowly, up
 from tests.media import times_s as times
 
 CODECS = {
@@ -121,7 +121,7 @@ def test_killed_twice_and_killed_from_outside(tmp_path: Path, short: None) -> No
         process.kill()
 
     assert in_child(tmp_path, source, out, before=die_at, given=("frame", 15))[0] == -signal.SIGKILL
-    code, said = in_child(tmp_path, source, out, "-preset", "medium", before=short_segments, meanwhile=kill)
+    code, said = in_child(tmp_path, source, out, "-preset", "medium", before=short_segments_slowly, meanwhile=kill)
     assert code == -signal.SIGKILL
     assert up(source, out, "-preset", "medium") == 0
     assert up(source, tmp_path / "whole.mp4", "-preset", "medium") == 0
@@ -235,7 +235,7 @@ def test_a_second_run_on_the_same_output_is_refused_and_harms_nothing(
             refused.append((up(source, out, *other), one_sentence(capsys.readouterr().err)))
         os.kill(process.pid, signal.SIGCONT)
 
-    code, said = in_child(tmp_path, source, out, "-preset", "medium", before=short_segments, meanwhile=intrude)
+    code, said = in_child(tmp_path, source, out, "-preset", "medium", before=short_segments_slowly, meanwhile=intrude)
     assert [(c, "another misr is writing this output" in words) for c, words in refused] == [(1, True)] * 2
     assert code == 0, said
     assert times(out) == times(source)

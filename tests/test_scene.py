@@ -1,5 +1,5 @@
 from itertools import pairwise
-from time import perf_counter
+from time import process_time
 
 import cv2
 import numpy as np
@@ -169,9 +169,9 @@ def test_a_big_frame_costs_little_more_than_a_small_one():
         a, b = (Frame((rng.integers(16, 236, (h, w), dtype=np.uint8),), Color("gray")) for _ in range(2))
         spent = []
         for _ in range(30):
-            start = perf_counter()
+            start = process_time()
             is_cut(a, b)
-            spent.append(perf_counter() - start)
+            spent.append(process_time() - start)
         return min(spent)
 
     assert fastest_s(1920, 1080) < 3 * fastest_s(W, H)
