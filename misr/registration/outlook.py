@@ -11,7 +11,7 @@ from misr.registration.aliasing import aliasing_between
 from misr.registration.promise import Word, coverage, promise, word
 from misr.registration.register import register
 
-VIEWS = 6  # of a spot: the middle one and its neighbours
+AROUND = (-6, -3, -2, -1, 0, 1, 3, 6)  # frames of a spot: near ones for what moves fast, far ones for what hardly moves
 SPOTS = 4
 SIDE = 256  # pixels of the middle of the frames
 ENOUGH = 0.5  # share of a spot's views that must move as a whole
@@ -53,9 +53,9 @@ def outlook(stacks: Sequence[np.ndarray], scale: float) -> Outlook:
 
 def spot(stack: np.ndarray, scale: float) -> tuple[float, float, float | None] | None:
     """Coverage, views and aliasing around a stack's middle; None where most views could not be placed."""
-    first = max(0, (len(stack) - VIEWS) // 2)
-    views = [middle(frame) for frame in stack[first : first + VIEWS]]
-    k = len(views) // 2
+    here = len(stack) // 2
+    chosen = [here + step for step in AROUND if 0 <= here + step < len(stack)]
+    views, k = [middle(stack[n]) for n in chosen], chosen.index(here)
     others = [v for n, v in enumerate(views) if n != k]
     places = [register(views[k], v) for v in others]
     used = [p for p in places if p.used]
