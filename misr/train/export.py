@@ -22,10 +22,15 @@ def shape(net: nn.Module) -> tuple[int, int, int]:
 
 
 def export(net: nn.Module, card: ModelCard, folder: Path) -> ModelCard:
+    """Write a net's weights and its card; the card, with the weights' sha256."""
+    return write({k: v.detach().float().cpu().contiguous() for k, v in net.state_dict().items()}, card, folder)
+
+
+def write(weights: dict[str, torch.Tensor], card: ModelCard, folder: Path) -> ModelCard:
     """Write weights and card, each under its name only when whole; the card, with the weights' sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / ".weights.part"
-    save_file({k: v.detach().float().cpu().contiguous() for k, v in net.state_dict().items()}, part)
+    save_file(weights, part)
     card = with_sha(card, part)
     part.replace(folder / "weights.safetensors")
     told = folder / ".card.part"
