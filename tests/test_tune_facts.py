@@ -10,7 +10,7 @@ import pytest
 
 from misr.io.quantiser import quantiser
 from misr.io.reader import Reader
-from misr.tuning import facts, measures
+from misr.tuning import facts, measures, run
 from misr.tuning.advice import BLOCKY, SOFT
 from tests import media
 
@@ -170,3 +170,13 @@ def test_interlace_is_told_from_whole_frames_and_from_film_on_video(tmp_path):
     assert (whole.fields, whole.pulled) == ("", False)
     assert (video.fields, video.pulled) == ("tff", False)
     assert (pulled.fields, pulled.pulled) == ("tff", True)
+
+
+def test_combs_do_not_pass_for_aliasing(tmp_path):
+    wide = scene(540, 200)
+    pictures = [cv2.warpAffine(wide, np.float32([[1, 0, -0.7 * n], [0, 1, -0.4 * n]]), (96, 480)) for n in range(32)]
+    whole = looked_at(film(tmp_path / "whole.mkv", pictures[::2], rate=30))
+    path = film(tmp_path / "woven.mkv", woven(pictures, [(2 * n, 2 * n + 1) for n in range(16)]), rate=30)
+    combed, (told, _) = looked_at(path), run.looked_at(str(path), run.Tuning(seconds=60))
+    assert told.fields == "tff"
+    assert abs(told.aliasing - whole.aliasing) < 0.1 < combed.aliasing - whole.aliasing

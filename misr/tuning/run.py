@@ -7,7 +7,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -158,7 +158,8 @@ def machine(load: float, device: str) -> str:
     on = f"{may} core{'s' * (may != 1)}" + (f" and {device}" if device != "cpu" else "")
     if load <= BUSY:
         return f"{on}, idle before this"
-    return f"{on}, busy with other work ({100 * load:.0f} % of them): speeds are of what that leaves, and hold only beside it"
+    busy = f"busy with other work ({load:.1f} processes for each)"
+    return f"{on}, {busy}: speeds are of what that leaves, and hold only beside it"
 
 
 def place(source: str, out: str | Path | None) -> Path:
@@ -176,7 +177,11 @@ def place(source: str, out: str | Path | None) -> Path:
 
 
 def looked_at(source: str, how: Tuning) -> tuple[Facts, ClipInfo]:
-    """The facts, and what the file says of itself, with its fields as misr would find them."""
+    """The facts, and what the file says of itself, with its fields as misr would find them.
+
+    Where frames are woven of two fields, all that is not of fields is told of them deinterlaced, as models get them: combs would
+    pass for detail that is aliased.
+    """
     reader = open_reader(source, Span(), Settings(), upright=False)
     info = reader.info
     try:
@@ -185,7 +190,13 @@ def looked_at(source: str, how: Tuning) -> tuple[Facts, ClipInfo]:
         if info.interlaced:  # its frames are to be seen as they are
             reader.close()
             reader = open_reader(source, Span(), Settings(deinterlace="off"), upright=False)
-        return look(reader, how.scale, how.seconds * LOOKING), info
+        facts = look(reader, how.scale, how.seconds * LOOKING)
+        if facts.fields:
+            reader.close()
+            reader = open_reader(source, Span(), Settings(deinterlace="on"), upright=False)
+            whole = look(reader, how.scale, how.seconds * LOOKING / 2)
+            facts = replace(whole, fields=facts.fields, pulled=facts.pulled)
+        return facts, info
     finally:
         reader.close()
 
