@@ -15,8 +15,8 @@ from misr.tuning.facts import Facts
 from misr.zoo import BEST, ROBUST, VIDEO
 
 WORN = 20.0  # H.264's quantiser; from here (-crf 17) fast-robust-x2 is ahead of fast-x2: 0.07 dB, at -crf 23 0.27 dB
-NOISY = 1.5  # codes of 255; from here fast-robust-x2 is ahead of fast-x2: at 2 by 0.34 dB; of video-x2 from 1.2 to 2.2 on,
-# by clip, 1.8 on average (scripts/outlook_all --noise, six training clips)
+NOISY = 1.5  # codes of 255; from here fast-robust-x2 is ahead of fast-x2, at 2 by 0.34 dB; of video-x2 from 1.8 on
+# (1.2 to 2.2 by clip; scripts/outlook_all --noise on six training clips)
 STRENGTHS = (
     (7.0, 0.25),
     (5.0, 0.5),
