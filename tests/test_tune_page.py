@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +58,20 @@ def test_a_folder_gets_a_page_of_what_both_commands_make(tmp_path, two, monkeypa
     for n in range(len(facts["times"])):
         near = whole[first + n][top : top + 48, left : left + 64].astype(int)
         assert np.abs(made[2, n] - near).mean() < 8  # coded in another place of another stream
+
+
+@pytest.mark.parametrize(
+    ("more", "shape", "begin"),
+    [({"start_ms": 5000}, [128, 96], 5), ({"rotation": 90, "name": "turned.mp4"}, [96, 128], 0)],
+)
+def test_late_and_turned_clips_meet_their_results(tmp_path, two, more, shape, begin):
+    name = more.pop("name", "a.mkv")
+    facts = told(Path(misr.tune(clip(tmp_path / name, 8, **more), tmp_path / "seen", FAST).page))
+    assert [i["size"] for i in facts["inputs"][1:]] == [shape, shape]
+    assert facts["times"][0] == begin
+    assert all(None not in i["at"] for i in facts["inputs"])
+    assert facts["crop"] == [0, 0, 1, 1]
+    assert not any("A part of each picture" in note for note in facts["notes"])
 
 
 def test_two_commands_that_look_alike_are_shown_once():

@@ -94,13 +94,15 @@ def note(frames: int, begin: Fraction) -> str:
 
 
 def part(ways: Ways, wanted: Settings) -> str:
-    """The part of the first frame with most fine detail, as --crop has it."""
+    """The part of the first frame with most fine detail, as --crop has it; none where all of it is shown."""
     reader = open_reader(ways.source, Span(), wanted, upright=True)
     try:
         frame = next(islice(at(reader, ways.facts.moment), 1))
     finally:
         reader.close()
     w, h = (min(a, b) for a, b in zip(PART, (frame.width, frame.height), strict=True))
+    if (w, h) == (frame.width, frame.height):
+        return "none"
     x, y = busiest_place(frame, (w / frame.width, h / frame.height), power=TEXTURE)
     left = min(max(round(x * frame.width - w / 2), 0), frame.width - w)
     top = min(max(round(y * frame.height - h / 2), 0), frame.height - h)
