@@ -32,6 +32,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 LONG = {
     "--minutes 5": "--steps 1 --frames 6",
     "--minutes 10": "--steps 1 --frames 6",
+    "--adapt-minutes 5": "--adapt-steps 1",
     "--seconds 75": "--seconds 2",
 }  # what only makes a command long, and what stands for it here
 SHELL = re.compile(r"[|;&<>$]")
@@ -190,6 +191,21 @@ def test_what_a_page_tells_to_do_works(
     done = subprocess.run([sys.executable, "-c", block.text], env=where(tmp_path), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_no_fenced_piece_escapes() -> None:
+    """A shell block under another name, or with a fence that is not closed, would not be run."""
+    fences = sum(len(re.findall(r"^\s*(?:```|~~~)", page.read_text(encoding="utf-8"), re.M)) for page in PAGES)
+    assert fences == 2 * len(list(blocks()))
+    assert {b.kind for b in blocks()} == {"sh", "python", "json"}
+
+
+@pytest.mark.parametrize(
+    "line", ["misr upscale gone.mkv out.mkv", "misr models --so", "misr models --so | cat", "gone < /dev/null"]
+)
+def test_a_command_that_fails_would_be_noticed(line: str, tmp_path: Path) -> None:
+    with pytest.raises((AssertionError, SystemExit)):
+        run(line, tmp_path)
 
 
 def test_every_page_is_in_the_index_and_every_link_leads_somewhere() -> None:

@@ -31,7 +31,7 @@ from misr.train.revisits import Place
 
 MINUTES = 2.0
 RATE = 3e-4
-CROP = 40  # LR pixels of a side of what is learned from, as burst-x2 learned from
+CROP, FRAMES = 40, 40  # LR pixels of a side of what is learned from, and views a batch: small ones, for more steps
 EVERY = 10  # steps from look to look
 LEAST_DB = 0.01  # views are noisy labels: 0.01 to 0.02 dB on them were 0.2 dB by the truth
 WATCHED, JUDGED = 4, 12  # pieces of the scene, at most
@@ -103,7 +103,7 @@ def adapt_burst(
     stepped(run)       is called after every step; learnt(net) at the end, with what learning made, kept or not
     """
     out = Path(out)
-    how = replace(how, minutes=how.minutes or (0 if how.steps else MINUTES), crop=CROP)
+    how = replace(how, minutes=how.minutes or (0 if how.steps else MINUTES), crop=CROP, frames=how.frames or FRAMES)
     first = checked(how, out, None)
     ours = decides(how, first, identity)
     if (done := entered(out, ours, mend=MEND)) is not None:
@@ -175,10 +175,9 @@ def verdict(those: BurstExam, start: nn.Module, adapted: nn.Module, name: str) -
     """What views say that neither fit nor choice has seen."""
     (before, small), (after, again) = (those.both_db(net) for net in (start, adapted))
     scale = int(start.scale)  # type: ignore[arg-type]
-    return decided(
-        gain(before, after, those.blocks, least_db=LEAST_DB), gain(small, again, those.small_blocks, least_db=LEAST_DB),
-        those.baselines_db(scale), name, fuses=True, kinds=KINDS["burst"][:2],
-    )  # fmt: skip
+    heldout = gain(before, after, those.blocks, spots=those.spots, least_db=LEAST_DB)
+    shrunk = gain(small, again, those.small_blocks, spots=those.small_spots, least_db=LEAST_DB)
+    return decided(heldout, shrunk, those.baselines_db(scale), name, fuses=True, kinds=KINDS["burst"][:2])
 
 
 def chosen(

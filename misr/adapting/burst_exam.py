@@ -22,7 +22,7 @@ from misr.train.revisits import Fuse, Labelled, Place, hidden
 from misr.train.valid import spread
 from misr.zoo import METHODS
 
-Question = tuple[Sequence[int], Sequence[Labelled]]  # views, and each as a label; all of one picture
+Question = tuple[int, Sequence[int], Sequence[Labelled]]  # a piece, views, and each as a label; all of one picture
 LEAST = 0.1  # share of a quarter that must be believed for it to be asked about
 
 
@@ -46,12 +46,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class BurstExam:
-    """Always the same questions about the views of a portion; of which time each is (blocks, small_blocks)."""
+    """Always the same questions about the views of a portion.
+
+    blocks, spots    of every hidden view's answer: of which time the view is, and which quarter of which piece; small_*: the
+                     same of the shrunk
+    """
 
     hidden: tuple[Asked, ...]
     shrunk: tuple[Asked, ...]
     blocks: tuple[int, ...]
+    spots: tuple[int, ...]
     small_blocks: tuple[int, ...]
+    small_spots: tuple[int, ...]
 
     @property
     def sample(self) -> Tensor:
@@ -80,15 +86,15 @@ def exam(
     """About these views, on up to `most` pieces; InputError where the scene does not look the same in them anywhere."""
     whole: list[Question] = []
     again: list[Question] = []
-    for place in spread(places, most):
+    for number, place in enumerate(spread(places, most)):
         stack, shown = moved(place, device).stack, [n for n in place.learned if n]
-        whole.append((views, [hidden(stack, shown, n) for n in views]))
+        whole.append((number, views, [hidden(stack, shown, n) for n in views]))
         fit = even(stack, scale)
-        again += [((n,), [shrunk(rebased(fit, [n, 0, *shown]), scale)]) for n in views]
-    (one, blocks), (two, small_blocks) = (counted(some, parts.times, scale) for some in (whole, again))
-    if not blocks or not small_blocks:
+        again += [(number, (n,), [shrunk(rebased(fit, [n, 0, *shown]), scale)]) for n in views]
+    (one, *told), (two, *small) = (counted(some, parts.times, scale) for some in (whole, again))
+    if not one or not two:
         raise InputError("its views nowhere show the same, so there is nothing to adapt to; leave --adapt out")
-    return BurstExam(one, two, blocks, small_blocks)
+    return BurstExam(one, two, *told, *small)
 
 
 def even(stack: Stack, scale: int) -> Stack:
@@ -97,16 +103,19 @@ def even(stack: Stack, scale: int) -> Stack:
     return Stack(*(x if x.dim() < 2 or x.shape[-2:] == (1, 1) else x[..., :h, :w] for x in stack))
 
 
-def counted(those: Sequence[Question], times: Sequence[int], scale: int) -> tuple[tuple[Asked, ...], tuple[int, ...]]:
-    """Questions with the quarters of theirs that count, and for every such quarter the time of its view."""
+def counted(
+    those: Sequence[Question], times: Sequence[int], scale: int
+) -> tuple[tuple[Asked, ...], tuple[int, ...], tuple[int, ...]]:
+    """Questions with the quarters of theirs that count, and for every such quarter the time of its view and where it is."""
     single = fusing(NETS["best"](scale=scale))
-    asked, blocks = [], []
-    for views, labels in those:
+    asked, blocks, spots = [], [], []
+    for number, views, labels in those:
         quarters = tuple(sound(label, single) for label in labels)
         if any(quarters):
             asked.append(Asked(tuple(labels), quarters))
             blocks += [times[n] for n, some in zip(views, quarters, strict=True) for _ in some]
-    return tuple(asked), tuple(blocks)
+            spots += [4 * number + k for some in quarters for k in some]
+    return tuple(asked), tuple(blocks), tuple(spots)
 
 
 @torch.no_grad()

@@ -81,11 +81,28 @@ def exam(
 
 
 def gain(
-    start: Sequence[float], adapted: Sequence[float], blocks: Sequence[int], *, least_db: float = LEAST_DB
+    start: Sequence[float],
+    adapted: Sequence[float],
+    blocks: Sequence[int],
+    *,
+    least_db: float = LEAST_DB,
+    spots: Sequence[int] = (),
 ) -> Gain:
-    """The paired gain, its margin with frames of one block counted as one."""
+    """The paired gain, its margin with frames of one block counted as one.
+
+    spots    of a scene that stands still, where each question is asked: what differs from spot to spot is the scene, no chance
+    """
     off = np.subtract(adapted, start)
     with np.errstate(invalid="ignore"):  # of nets that give no numbers; their gain is none, and never clear
-        error = float(off.std(ddof=1) / len(set(blocks)) ** 0.5) if len(off) > 1 else 0.0
+        error = chance(off, spots) / len(set(blocks)) ** 0.5
     margin = max(least_db, ERRORS * error)
     return Gain(float(np.mean(start)), float(np.mean(adapted)), float(off.mean()), margin, len(off))
+
+
+def chance(off: np.ndarray, spots: Sequence[int]) -> float:
+    """Standard deviation of gains; beside those of the same spot, where there are several."""
+    at = np.asarray(spots)
+    groups = [off[at == k] for k in dict.fromkeys(spots)]
+    groups = [g for g in groups if len(g) > 1] or ([off] if len(off) > 1 else [])
+    within = sum(float(np.square(g - g.mean()).sum()) for g in groups)
+    return float((within / max(1, sum(len(g) - 1 for g in groups))) ** 0.5)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from misr import zoo
 from misr.adapting.burst import MINUTES, adapt_burst, checked, portions
@@ -75,10 +77,11 @@ def dealt_out(it: Ready, how: Fusing) -> Told | None:
     return planned(how, portions(it)) if how.adapt else None
 
 
-def learned(job: Job, progress: Progress, say: Say) -> Job:
+def learned(job: Job, progress: Progress, say: Say, *, learnt: Callable[[nn.Module], None] = lambda net: None) -> Job:
     """The job with the model that its views have taught it, or as it was where the rule keeps the start; either is said.
 
-    What was prepared for fusing is learned from as it is: masks, light, noise, places and camera are the same.
+    What was prepared for fusing is learned from as it is: masks, light, noise, places and camera are the same. learnt(net) gets
+    what learning made, kept or not.
     """
     wish = job.adapting
     if wish is None or job.adapted is not None:
@@ -91,7 +94,9 @@ def learned(job: Job, progress: Progress, say: Say) -> Job:
     asked = settings(job.how, command(job.views, job.out, job.how))
     facts = {k: job.told[k] for k in ("could_help", "coverage", "aliasing")}
     promise = {**facts, "sentence": job.told["verdict"], "views": len(job.ready.order)}
-    done = adapt_burst(job.ready, wish["folder"], asked, identity(job), promise, say=say, stepped=stepped)
+    done = adapt_burst(
+        job.ready, wish["folder"], asked, identity(job), promise, say=say, stepped=stepped, learnt=learnt
+    )
     job = replace(job, adapted=done)
     if done.adopted:
         job = replace(job, method=taught(done, job))
