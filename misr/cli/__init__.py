@@ -13,6 +13,7 @@ from misr.cli import (
     adapt,
     bench,
     compare,
+    completion,
     doctor,
     eval,
     export,
@@ -77,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     if complaint := unknown_option(args):
         print(f"misr: {complaint}", file=sys.stderr)
         sys.exit(2)
+    completion.mend_zsh()
     debug = "--debug" in args
     progress.begin()
     kind = "json" if progress.wants_json(args) else "none"

@@ -32,3 +32,18 @@ def burst_models(incomplete: str) -> list[str]:
 def all_models(incomplete: str) -> list[str]:
     """Every shipped model, and the plain kernels."""
     return [name for name in names() if name.startswith(incomplete)]
+
+
+def mend_zsh() -> None:
+    """Let zsh complete at the first press of Tab.
+
+    Typer's script, once installed, is a function that zsh loads at that press; it only says what to call from the next one on. It
+    has no public place to mend it, and where its table is gone, its script is left as it is.
+    """
+    from typer import _completion_shared as shared
+
+    scripts: dict[str, str] = getattr(shared, "_completion_scripts", {})
+    script = scripts.get("zsh", "")
+    now = "if [[ $funcstack[1] == _%(prog_name)s ]]; then %(complete_func)s; fi\n"
+    if script and now not in script:
+        scripts["zsh"] = script + now
