@@ -1,4 +1,4 @@
-"""`misr fuse --adapt`: the rule decides which model fuses, what is said of a burst reaches it, what stops goes on, all is told."""
+"""misr fuse --adapt: the rule decides which model fuses, what is said of a burst reaches it, what stops goes on, all is said."""
 
 import json
 from dataclasses import replace
@@ -86,6 +86,14 @@ def test_too_few_views_are_refused_in_a_sentence_and_nothing_is_made(tmp_path, c
     assert fuse(views, "-o", tmp_path / "out.png", "--adapt", tmp_path / "mine") != 0
     assert f"{FEWEST - 1} views can be used, too few to adapt to" in one_sentence(capsys.readouterr().err)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["few"]
+
+
+def test_views_too_small_to_learn_from_are_refused_by_name_and_nothing_is_made(start, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tests.test_adapt_burst.SIZE", (14, 40))
+    views = files(tmp_path / "thin")
+    assert fuse(views, "-o", tmp_path / "out.png", "--adapt", tmp_path / "mine", "-m", start) != 0
+    assert "thin: its views are 14 pixels along the short side, too few" in one_sentence(capsys.readouterr().err)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["thin"]
 
 
 def test_where_the_rule_keeps_the_start_the_picture_is_the_one_without_adapting_and_it_is_said(start, scene, tmp_path):

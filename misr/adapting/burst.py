@@ -114,8 +114,11 @@ def adapt_burst(
         frames=how.frames, crop=how.crop, rate=how.rate or RATE, seed=how.seed, device=how.device, run=out / "run",
     )  # fmt: skip
     bench = prepared(it, wanted, how)
-    lesson = study(bench.net, bench.places, how, wanted, bench.device)
-    judging, watching = bench.exam(bench.parts.judge, JUDGED), bench.exam(bench.parts.watch, WATCHED)
+    try:
+        lesson = study(bench.net, bench.places, how, wanted, bench.device)
+        judging, watching = bench.exam(bench.parts.judge, JUDGED), bench.exam(bench.parts.watch, WATCHED)
+    except InputError as e:
+        raise InputError(f"{ours['burst']}: {e}; leave --adapt out") from None
     folder = out / "run"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")

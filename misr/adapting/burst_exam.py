@@ -93,7 +93,7 @@ def exam(
         again += [(number, (n,), [shrunk(rebased(fit, [n, 0, *shown]), scale)]) for n in views]
     (one, *told), (two, *small) = (counted(some, parts.times, scale) for some in (whole, again))
     if not one or not two:
-        raise InputError("its views nowhere show the same, so there is nothing to adapt to; leave --adapt out")
+        raise InputError("its views nowhere show the same, so there is nothing to judge by")
     return BurstExam(one, two, *told, *small)
 
 
