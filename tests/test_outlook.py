@@ -11,7 +11,7 @@ import pytest
 
 import misr.adapting.run
 import misr.tuning.facts
-from misr.registration.outlook import outlook
+from misr.registration.outlook import LEAD, outlook, sentence
 from misr.registration.promise import promise, word
 from tests.command import clip
 
@@ -30,6 +30,19 @@ def test_the_word_is_the_sentence_in_short():
         assert could == (answer != "no")
         assert ("a little" in why) == (answer == "a little")
         assert ("could not be measured" in why) == (answer == "unknown")
+
+
+def test_every_word_has_one_sentence_that_gives_its_reason():
+    said = {
+        sentence(word(aliasing, coverage, 6), aliasing, coverage, 2): word(aliasing, coverage, 6)
+        for aliasing, coverage in product((None, 0.01, 0.06, 0.3), (0.25, 0.4, 0.9))
+    }
+    for why, answer in said.items():
+        assert why.startswith(LEAD[answer])
+        assert why.endswith(".")
+        assert "None" not in why
+        assert ("for want of" in why) == (answer in ("a little", "no") and "aliasing 0" in why)
+    assert len(said) == 12
 
 
 def test_frames_alike_are_no_and_frames_that_do_not_move_as_a_whole_unknown():

@@ -38,7 +38,7 @@ KNOWN = facts.Facts(
     coverage=0.9,
     word="yes",
     helps=True,
-    why="Fusing can help.",
+    why="Several frames hold more detail than one.",
 )
 
 

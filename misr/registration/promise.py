@@ -57,6 +57,11 @@ def spread_of(coverage: float, scale: float) -> float:
     return (coverage - alone) / max(1 - alone, 1e-9)
 
 
+def lacking(aliasing: float, coverage: float, scale: float = 2.0) -> str:
+    """What there is too little of, where the word is not yes."""
+    return "coverage" if spread_of(coverage, scale) < ALIKE or aliasing >= ALIASED else "aliasing"
+
+
 def promise(aliasing: float | None, coverage: float, count: int, scale: float = 2.0) -> tuple[bool, str]:
     """(whether fusing can show more than the best view, why: one sentence). None as aliasing: it could not be measured.
 
@@ -75,6 +80,5 @@ def promise(aliasing: float | None, coverage: float, count: int, scale: float = 
         return False, f"Only noise can gain: {hardly}, but {calm}."
     facts = f"aliasing {aliasing:.2f}, {told} of {scale:g}x, and {calm}"
     if answer == "a little":
-        what = "aliasing" if aliasing < ALIASED else "coverage"
-        return True, f"Fusing can help a little, for want of {what}: {facts}."
+        return True, f"Fusing can help a little, for want of {lacking(aliasing, coverage, scale)}: {facts}."
     return True, f"Fusing can help: {facts}."

@@ -130,14 +130,8 @@ def motion(facts: Facts) -> str:
 
 
 def neighbours(facts: Facts) -> str:
-    """Whether several frames hold more than one, and in the words of misr.registration, as misr adapt says it too, why."""
-    told = {
-        "yes": "several frames hold more than one",
-        "a little": "several frames hold more than one, perhaps only a little",
-        "no": "several frames hold no more detail than one",
-        "unknown": "it is not known whether several frames hold more than one",
-    }
-    return f"{told[facts.word]}. {facts.why}"
+    """Whether several frames hold more than one, in the words of misr.registration, as misr adapt says it too."""
+    return facts.why
 
 
 def lasting(seconds: float) -> str:
