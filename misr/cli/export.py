@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from misr.cli.completion import clip_models
-from misr.cli.options import Debug, Yes, one_of
+from misr.cli.options import Debug, ProgressKind, Yes, one_of
 
 if TYPE_CHECKING:
     from misr.exporting import Exported, Format
@@ -37,26 +37,31 @@ def export(
         bool, typer.Option("--fp16", help="OpenVINO: weights in 16 bits; models of one view bear it.")
     ] = False,
     yes: Yes = False,
+    progress: ProgressKind = "bar",
     debug: Debug = False,
 ) -> None:
     """Write MODEL for another runtime, after that runtime has made the same pictures with it.
 
     Pictures of one view go through any runtime; video models take a window of views and which of them are real.
     """
+    one_of("--progress", progress, "bar", "json", "none")
+    from misr.cli.progress import Meter
     from misr.exporting import export as write
 
     if format is not None:
         one_of("--format", format, "onnx", "torchscript", "openvino")
-    done = write(
-        model,
-        out,
-        scale=scale,
-        format=cast("Format | None", format),
-        rgb=rgb,
-        opset=opset,
-        fp16=fp16,
-        overwrite=yes,
-    )
+    with Meter(progress, unit="step", doing="exporting", source=model, target=str(out)) as meter:
+        done = write(
+            model,
+            out,
+            scale=scale,
+            format=cast("Format | None", format),
+            rgb=rgb,
+            opset=opset,
+            fp16=fp16,
+            overwrite=yes,
+            progress=meter.update,
+        )
     for line in lines(done):
         print(line, file=sys.stderr)
 

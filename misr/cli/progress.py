@@ -124,7 +124,7 @@ class Meter:
             "resumed": self.resumed or 0,
             "per_s": rounded(self.per_s, 2),
             "elapsed_s": rounded(self.elapsed_s, 2),
-            "eta_s": rounded(self.eta_s, 1),
+            "eta_s": 0.0 if event == "end" else rounded(self.eta_s, 1),
             "figures": {name: rounded(value, 6) for name, value in self.figures.items()},
             "message": message,
         }

@@ -29,10 +29,13 @@ T = TypeVar("T")
 Run = Callable[[dict[str, Array]], Array]  # inputs by name -> output
 
 
-def worst(load: Callable[[], Run], up: Upscaler, *, rgb: bool, window: bool) -> float:
+def worst(
+    load: Callable[[], Run], up: Upscaler, *, rgb: bool, window: bool, step: Callable[[], None] | None = None
+) -> float:
     """The largest difference between a runtime's pictures and misr's, white = 1, over SIZES; OutputError when it fails.
 
     window      the model takes views and which of them are real, not a picture
+    step        is called after each size
     """
     run = tried("cannot load it", load)
     centres = slice(up.card.before, up.card.before + up.card.emit)
@@ -48,6 +51,8 @@ def worst(load: Callable[[], Run], up: Upscaler, *, rgb: bool, window: bool) -> 
         off = np.abs(got - want)
         seen = off[valid[:, centres].numpy() > 0] if window else off  # nobody looks at pictures of padding
         found = max(found, float(seen.max()))
+        if step:
+            step()
     return found
 
 

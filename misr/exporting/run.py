@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ def export(
     opset: int = 17,
     fp16: bool = False,
     overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Write a model for ONNX Runtime, libtorch or OpenVINO, after that runtime has made the same pictures with it.
 
@@ -76,6 +78,7 @@ def export(
     rgb         take and give R'G'B' where the net knows luma alone: BT.709 luma, bicubic colour. TorchScript always does
     opset       of ONNX, 16 to 20
     fp16        openvino: weights in 16 bits, half the file; models of one view bear it
+    progress    is told steps done, and of how many: writing, then every size at which it is checked
 
     ModelError when the model cannot leave misr, InputError when the wish is none, OutputError when torch cannot write it or the
     runtime differs by more than 1e-4 of white (2e-3 with fp16); then nothing is left under the name.
@@ -97,14 +100,22 @@ def export(
     up = Upscaler((net, card), device="cpu", precision="fp32")
     dims = dimensions(card, shaped, rgb=rgb)
     told = about(card, dims, rgb=rgb)
+    step = partial(count, progress, itertools.count(1))
     if kind == "torchscript":
         with whole(path) as (part,):
             part.write_bytes(made := script(shaped, told))
-            error = agreed(path, partial(check.in_torch, made), up, rgb=rgb)
+            step()
+            error = agreed(path, partial(check.in_torch, made), up, step, rgb=rgb)
     else:
-        error = through_onnx(path, kind, shaped, up, dims, told, rgb=rgb, opset=opset, fp16=fp16)
+        error = through_onnx(path, kind, shaped, up, dims, told, step, rgb=rgb, opset=opset, fp16=fp16)
     *given, (name, result) = dims.items()
     return Exported(files(path, kind), kind, dict(given), {name: result}, error, told)
+
+
+def count(progress: Callable[[int, int], None] | None, steps: Iterator[int]) -> None:
+    """Another step is done."""
+    if progress:
+        progress(next(steps), 1 + len(check.SIZES))
 
 
 def through_onnx(
@@ -114,6 +125,7 @@ def through_onnx(
     up: Upscaler,
     dims: Dims,
     told: dict[str, str],
+    step: Callable[[], None],
     *,
     rgb: bool,
     opset: int,
@@ -129,7 +141,8 @@ def through_onnx(
     with whole(*files(path, kind)) as parts:
         if kind == "onnx":
             parts[0].write_bytes(data)
-            return agreed(path, partial(check.in_onnxruntime, data), up, rgb=rgb, window=window)
+            step()
+            return agreed(path, partial(check.in_onnxruntime, data), up, step, rgb=rgb, window=window)
         import openvino
 
         try:
@@ -139,7 +152,8 @@ def through_onnx(
             openvino.save_model(graph, parts[0], compress_to_fp16=fp16)
         except RuntimeError as e:
             raise OutputError(f"{path}: OpenVINO cannot write {up.card.name}: {check.gist(e)}") from e
-        return agreed(path, partial(check.in_openvino, parts[0]), up, rgb=rgb, window=window, fp16=fp16)
+        step()
+        return agreed(path, partial(check.in_openvino, parts[0]), up, step, rgb=rgb, window=window, fp16=fp16)
 
 
 def wanted(path: Path, format: Format | None, *, rgb: bool, opset: int, fp16: bool, overwrite: bool) -> Format:
@@ -189,12 +203,19 @@ def whole(*paths: Path) -> Iterator[tuple[Path, ...]]:
 
 
 def agreed(
-    path: Path, load: Callable[[], check.Run], up: Upscaler, *, rgb: bool, window: bool = False, fp16: bool = False
+    path: Path,
+    load: Callable[[], check.Run],
+    up: Upscaler,
+    step: Callable[[], None],
+    *,
+    rgb: bool,
+    window: bool = False,
+    fp16: bool = False,
 ) -> float:
     """How far a runtime is from misr; OutputError when that is too far."""
     limit, cure = (AGREES_FP16, "leave --fp16 out") if fp16 else (AGREES, "please report it")
     try:
-        error = check.worst(load, up, rgb=rgb, window=window)
+        error = check.worst(load, up, rgb=rgb, window=window, step=step)
     except OutputError as e:
         raise OutputError(f"{path}: {e}; nothing was written, please report it") from e
     if not error <= limit:
