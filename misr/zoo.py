@@ -117,6 +117,8 @@ def build(name_or_path: str | Path, *, scale: float | None = None) -> tuple[nn.M
         net = NETS[it.net](scale=it.scale, **it.options)
     except TypeError as e:
         raise ModelError(f"model {it.name}: options {it.options} do not fit net {it.net} ({e})") from None
+    except ValueError as e:
+        raise ModelError(f"model {it.name}: net {it.net}: {e}") from None
     if it.sha256:
         load(net, find(name_or_path) / "weights.safetensors", it)
     return net.eval().requires_grad_(False), it

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from misr.nets.gru import Block, Gru
 from misr.nets.motion import finer, inside, places, warp, warp_cells
 from misr.resample import phases
-from tests.test_nets import random_gru
+from tests.small_nets import random_gru
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

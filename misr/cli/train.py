@@ -40,9 +40,16 @@ def train(
         ),
     ],
     net: Annotated[
-        str, typer.Option("--net", help="fast, gru; for bursts burst, shift_and_pool, misr_gru; that of --start.")
+        str,
+        typer.Option(
+            "--net",
+            help="fast, gru; the classics srcnn, vdsr, fsrcnn, espcn, srresnet, edsr, johnson, swinir, lapsrn, prosr, dbpn, "
+            "hourglass; for bursts burst, shift_and_pool, misr_gru; that of --start.",
+        ),
     ] = "",
-    scale: Annotated[int, typer.Option("-s", "--scale", help="2, 3 or 4; that of --start by default.")] = 0,
+    scale: Annotated[
+        int, typer.Option("-s", "--scale", help="2, 3 or 4, of some nets 8; that of --start by default.")
+    ] = 0,
     steps: Annotated[int, typer.Option("--steps", help="How long, in steps; or --minutes.")] = 0,
     minutes: Annotated[float, typer.Option("--minutes", help="How long, in minutes of work.")] = 0,
     labels: Annotated[

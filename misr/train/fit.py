@@ -24,6 +24,9 @@ from misr.upscaler import fast_bf16, keep_heap
 
 Labels = Literal["hr", "heldout", "both"]
 Say = Callable[[str], None]
+LONGEST = (
+    2048  # side of a covariance of gradients that can be turned now and then: a 9x9 kernel of 64 channels has 5184
+)
 FREE = {
     "out",
     "run",
@@ -115,13 +118,13 @@ def fit(
     ranks.agreed(0)  # nobody looks for a checkpoint before the first process has made room
     for line in (*footage.notes, footage.told):
         say(line)
-    run = Run(recipe(wanted, device), net, folder, device=device)
+    run = Run(recipe(wanted, device), net, folder, device=device, longest=LONGEST)
     ranks.alike([*run.net.parameters(), *run.average.parameters()])
     seed = wanted.seed + 1 + 1000 * ranks.mine()
     if fuses(run.net):
         study = burst_lessons.lesson(wanted, run.net, footage, device, seed=seed)
     else:
-        study = lesson(wanted, run.net, footage.material, device, seed=seed)
+        study = lesson(wanted, run.net, footage.material, device, seed=seed, done=lambda: run.done)
     if run.step:
         say(f"going on at step {run.step}")
     train(run, study.source, study.loss, study.check, every=wanted.every, stepped=stepped, tell=tell)
@@ -164,7 +167,7 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
     name = wanted.net or (first.net if first else "")
     scale = wanted.scale or (int(first.scale) if first else 0)
     options = dict(first.options) | wanted.options if first else dict(wanted.options)
-    if name not in (able := [n for n in NETS if n not in ("interpolate", *zoo.METHODS)]):
+    if name not in (able := [n for n in NETS if n not in ("interpolate", "spandrel", *zoo.METHODS)]):
         raise InputError(f"net {name!r} cannot be trained; there is {', '.join(able)}")
     if first and (first.net, first.scale) != (name, scale):
         raise InputError(f"{wanted.start} is {first.net} x{first.scale:g}, not {name} x{scale}; start from one alike")
@@ -175,14 +178,19 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
         net = NETS[name](scale=scale, **options)
     except TypeError as e:
         raise InputError(f"options {options} do not fit net {name} ({e})") from None
+    except ValueError as e:
+        raise InputError(f"--net {name}: {e}") from None
+    if (channels := int(getattr(net, "channels", 1))) != 1:
+        raise InputError(f"--net {name}: misr learns from luma alone, so leave out channels={channels}")
     if first:
         zoo.load(net, zoo.find(wanted.start) / "weights.safetensors", first)
     if wanted.motion:
         take_motion(net, wanted.motion)
     freeze(net, wanted)
     before, emit, after = export.shape(net)
+    multiple = getattr(net, "multiple", 0) or getattr(net, "cell", 1) or 1
     card = ModelCard(name=wanted.out.resolve().name, net=name, scale=scale, options=options, before=before, emit=emit,
-                     after=after, multiple=getattr(net, "cell", 1) or 1, halo=int(net.halo))  # type: ignore[arg-type]  # fmt: skip
+                     after=after, multiple=multiple, halo=int(net.halo))  # type: ignore[arg-type]  # fmt: skip
     return net.to(memory_format=torch.channels_last), card  # type: ignore[call-overload]
 
 
@@ -291,7 +299,7 @@ def kept(run: Run, study: Lesson, card: ModelCard, wanted: Training) -> tuple[nn
         return best
     why = f"training made it no better on views it had not seen ({valid_db:.2f} dB)"
     if wanted.start:
-        first = student(wanted)[0].to(run.device)
+        first = student(wanted)[0].to(run.device).eval()
         if not best[2] > (first_db := study.check(first)):
             best = first, card, first_db, f"{why}: the start's weights"
     if fuses(net) and not best[2] > study.baseline_db:

@@ -44,16 +44,27 @@ class Lesson:
     settle: Callable[[nn.Module], None] = lambda net: None
 
 
-def lesson(wanted: Training, net: nn.Module, material: Material, device: torch.device, *, seed: int) -> Lesson:
-    """All that a kind of labels needs; InputError where the material is too small for it."""
+def lesson(
+    wanted: Training,
+    net: nn.Module,
+    material: Material,
+    device: torch.device,
+    *,
+    seed: int,
+    done: Callable[[], float] = lambda: 1.0,
+) -> Lesson:
+    """All that a kind of labels needs; InputError where the material is too small for it.
+
+    done() says how much of the run is behind.
+    """
     if wanted.labels == "hr":
-        return from_truth(wanted, net, material, device, seed)
+        return from_truth(wanted, net, material, device, seed, done)
     return from_hidden(wanted, net, material, device, seed)
 
 
 def from_hidden(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Lesson:
     """Views hidden from the net as labels; with `both`, a share of supervision by the material, shrunk once more."""
-    scale, cell = int(net.scale), int(net.cell)  # type: ignore[arg-type]
+    scale, cell = int(net.scale), max(1, int(net.cell))  # type: ignore[arg-type]
     flow = known_flow(wanted, device)
     longest = (wanted.views or 12) if hasattr(net, "unroll") else 2
     source: Source = Hiding(
@@ -92,7 +103,7 @@ def known_flow(wanted: Training, device: torch.device) -> heldout.Flow:
 
 def again(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Source:
     """Supervision without sharp frames: what there is, shrunk once more, as windows or as crops."""
-    scale, cell = int(net.scale), int(net.cell)  # type: ignore[arg-type]
+    scale, cell = int(net.scale), max(1, int(net.cell))  # type: ignore[arg-type]
     shortest = max(min(c.shape[1:]) for c in material.clips)
     crop = min(wanted.crop, shortest // scale // (2 * cell) * 2 * cell)
     smaller = replace(wanted, crop=crop)
@@ -108,9 +119,16 @@ def either(net: nn.Module, batch: Any, squares: bool, *, hidden: Callable[..., T
     return hidden(net, batch, squares) if isinstance(batch, heldout.Hidden) else supervised(net, batch, squares, kind)
 
 
-def from_truth(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Lesson:
+def from_truth(
+    wanted: Training,
+    net: nn.Module,
+    material: Material,
+    device: torch.device,
+    seed: int,
+    done: Callable[[], float],
+) -> Lesson:
     """Sharp frames as labels."""
-    scale, fuses, cell = int(net.scale), hasattr(net, "unroll"), int(net.cell)  # type: ignore[arg-type]
+    scale, fuses, cell = int(net.scale), hasattr(net, "unroll"), max(1, int(net.cell))  # type: ignore[arg-type]
     source = (
         moving(wanted, scale, material, device, seed) if fuses else single(wanted, scale, cell, material, device, seed)
     )
@@ -121,7 +139,7 @@ def from_truth(wanted: Training, net: nn.Module, material: Material, device: tor
         raise InputError(f"what is held out for validation is too small for x{scale}; add larger clips or pictures")
     return Lesson(
         source,
-        partial(supervised, kind=wanted.loss),
+        partial(supervised, kind=wanted.loss, done=done),
         lambda it: valid.psnr_db(it, those),
         valid.psnr_db(Interpolate(scale=scale), those),
         "bicubic",

@@ -82,7 +82,7 @@ class Run:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         self.net = net.to(self.device)
-        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
         self.optimiser = Soap([p for p in self.net.parameters() if p.requires_grad], recipe.rate, longest=longest)
         self.step, self.seconds, self.usual, self.source_state = 0, 0.0, 0.0, None
         if self.path.exists():
@@ -154,6 +154,8 @@ class Run:
             self.optimiser.step()
         keep = min(recipe.average, (self.step + 1) / (self.step + 10))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
+        for old, new in zip(self.average.buffers(), self.net.buffers(), strict=True):  # what a batch norm has seen
+            old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
         self.step += 1
         self.seconds += time.monotonic() - began
         return value

@@ -1,17 +1,31 @@
 """Training a net on windows: pictures of every view, past to present, held against the sharp frames."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from misr.resample import resample
 from misr.train.loop import Loss, distance
 from misr.train.scenes import Batch, Scenes
 
 
-def supervised(net: nn.Module, batch: Batch, squares: bool, kind: Loss = "smooth-l1") -> Tensor:
-    """Mean distance between the pictures of all views of a window, before the shuffle, and the sharp frames."""
+def supervised(
+    net: nn.Module,
+    batch: Batch,
+    squares: bool,
+    kind: Loss = "smooth-l1",
+    done: Callable[[], float] = lambda: 1.0,
+) -> Tensor:
+    """Mean distance between the pictures of all views of a window, before the shuffle, and the sharp frames.
+
+    done() says how much of the run is behind, to nets whose levels grow one after the other.
+    """
+    if hasattr(net, "levels"):
+        return by_levels(net, batch, squares, kind, done())
     b, t, *_ = batch.views.shape
     made = unshuffled(net, batch.views)
     ratio = batch.sharp.shape[-1] // made[0].shape[-1]
@@ -21,12 +35,23 @@ def supervised(net: nn.Module, batch: Batch, squares: bool, kind: Loss = "smooth
     return sum(losses[1:], losses[0]) / t
 
 
+def by_levels(net: nn.Module, batch: Batch, squares: bool, kind: Loss, done: float) -> Tensor:
+    """Mean over the levels of a net of one view: each picture against the sharp frames, shrunk to its size."""
+    x, sharp = (rearrange(x, "b t c h w -> (b t) c h w") for x in (batch.views, batch.sharp))
+    made = net.levels(x, net.grown(done)) if hasattr(net, "grown") else net.levels(x)  # type: ignore[operator]
+    with torch.autocast(sharp.device.type, enabled=False):
+        wanted = [resample(sharp, (level.shape[-2], level.shape[-1])) for level in made]
+    losses = [distance(level, truth, squares=squares, kind=kind) for level, truth in zip(made, wanted, strict=True)]
+    return torch.stack(losses).mean()
+
+
 def unshuffled(net: nn.Module, views: Tensor) -> list[Tensor]:
-    """Pictures (b, r*r, h/cell, w/cell) of every view of windows (b, t, 1, h, w), before the shuffle."""
+    """Pictures (b, r*r, h/cell, w/cell) of every view of windows (b, t, 1, h, w), before the shuffle; r = 1 where none is."""
     b, t, *_ = views.shape
     if hasattr(net, "unroll"):
         return list(net.unroll(views, None, range(t)))  # type: ignore[operator]
-    return list(net.phases(views, views.new_ones(b, t, 1, 1, 1), range(t)).unbind(1))  # type: ignore[operator]
+    make = net.phases if getattr(net, "cell", 0) else net
+    return list(make(views, views.new_ones(b, t, 1, 1, 1), range(t)).unbind(1))  # type: ignore[operator]
 
 
 @dataclass(slots=True)
