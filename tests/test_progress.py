@@ -1,14 +1,8 @@
 """Progress: a bar that people can read, lines that programs can, as docs/progress.md has them; and quiet elsewhere."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +14,7 @@ from misr.cli import interrupted, progress
 from misr.cli.progress import Meter, wants_json
 from tests.command import clip, in_child, misr, one_sentence, short_segments
 from tests.rasters import codes, png
+from tests.terminal import on_a_terminal
 
 PAGE = Path(__file__).parent.parent / "docs" / "progress.md"
 FIELD = re.compile(r"^\| `(\w+)` \| ((?:integer|number|string|object)(?: or null)?) \|", re.M)
@@ -104,6 +99,7 @@ def test_other_long_commands_speak_the_same_lines(source: Path, tmp_path: Path, 
         ("train", source, "-o", tmp_path / "made", "--net", "fast", "-s", "2", "--steps", "2", "--option", "width=4",
          "--option", "depth=1", "--frames", "2", "--crop", "16", "--run", tmp_path / "run", "--device", "cpu"),
         ("bench", source, "-m", "bilinear", "--runs", "1"),
+        ("export", "bilinear", tmp_path / "x.onnx", "-s", "2"),
         ("tune", source, "-o", tmp_path / "sheet.png", "--seconds", "1"),
         ("adapt", source, "-o", tmp_path / "its-own", "--steps", "1", "--frames", "4", "--crop", "16", "--device", "cpu"),
         ("upscale", source, tmp_path / "never.mkv", "-m", "bilinear", "--preview", "0.2s"),
@@ -202,7 +198,6 @@ def test_frames_of_a_stopped_run_do_not_count_into_the_rate(
 
 def die_at(frame: int) -> None:
     """Kill this process at a frame, with short segments behind it."""
-    import os
     import signal
 
     from misr.io.encoder import Encoder
@@ -298,37 +293,23 @@ def test_lines_come_at_most_twice_a_second_and_the_first_unit_of_a_stage_at_once
 # ---------------------------------------------------------------- for people
 
 
-def on_a_terminal(folder: Path, code: str) -> str:
-    """What Python code shows on a terminal of 100 columns."""
-    master, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=terminal, stderr=terminal, cwd=folder) as run:
-        os.close(terminal)
-        shown = b""
-        while piece := read(master):
-            shown += piece
-        assert run.wait() == 0, shown.decode()
-    os.close(master)
-    return shown.decode()
+BAR = """
+import time
+from misr.cli.progress import Meter, above
 
-
-def read(master: int) -> bytes:
-    """What has come to the terminal; nothing when it is closed."""
-    try:
-        return os.read(master, 4096)
-    except OSError:  # how Linux says that the other side is gone
-        return b""
+with Meter("bar", 40, doing="upscaling") as m:
+    for n in range(21, 41):
+        time.sleep(0.02)
+        m.update(n, 40)
+        if n == 30:
+            above("note      of something")
+    m.update(1, 0, doing="joining", figures={"loss": 0.25})
+"""
 
 
 def test_a_terminal_sees_a_bar_with_rate_and_time_left_and_lines_above_it(tmp_path: Path) -> None:
-    shown = on_a_terminal(
-        tmp_path,
-        "import time\nfrom misr.cli.progress import Meter, above\n"
-        "with Meter('bar', 40, doing='upscaling') as m:\n"
-        "    for n in range(21, 41):\n        time.sleep(0.02); m.update(n, 40)\n"
-        "        if n == 30: above('note      of something')\n"
-        "    m.update(1, 0, doing='joining', figures={'loss': 0.25})\n",
-    )
+    code, shown = on_a_terminal(["-c", BAR], tmp_path)
+    assert code == 0, shown
     lines = re.split(r"[\r\n]+", shown)
     assert any(
         re.search(r"upscaling:  \d\d%\|.*\| \d\d/40 frames \[00:0\d<00:0\d, [\d.]+ fps\]", line) for line in lines

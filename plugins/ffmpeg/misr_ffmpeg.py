@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from misr_ffmpeg_progress import Progress, kind_of
 from misr_ffmpeg_words import USAGE, CommandError, parse, part_of, stages
 
 
@@ -22,7 +23,7 @@ class Failed(Exception):
     """One of the three processes failed: what it said is the message."""
 
 
-def run(words: list[list[str]]) -> None:
+def run(words: list[list[str]], progress: Progress) -> None:
     """The three processes, each reading what the one before writes; Failed tells the one that began it. None is left behind."""
     with (
         tempfile.TemporaryFile("w+") as first,
@@ -30,18 +31,21 @@ def run(words: list[list[str]]) -> None:
         tempfile.TemporaryFile("w+") as third,
     ):
         said: list[IO[str]] = [first, second, third]
-        shown = None if sys.stderr.isatty() else third  # the last one has the progress line
+        live = "-stats" in words[2] and sys.stderr.isatty()  # ffmpeg's own line, where it was asked for
         running: list[subprocess.Popen[bytes]] = []
         try:
             a = subprocess.Popen(words[0], stdout=subprocess.PIPE, stderr=first)
             running.append(a)
-            b = subprocess.Popen(words[1], stdin=a.stdout, stdout=subprocess.PIPE, stderr=second)
+            b = subprocess.Popen(words[1], stdin=a.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             running.append(b)
-            c = subprocess.Popen(words[2], stdin=b.stdout, stderr=shown)
+            c = subprocess.Popen(words[2], stdin=b.stdout, stderr=None if live else third)
             running.append(c)
             for end in (a.stdout, b.stdout):
                 assert end is not None
                 end.close()  # ours: else a process would not notice that its reader is gone
+            assert b.stderr is not None
+            with b.stderr:
+                progress.follow(b.stderr, second)
             codes = [p.wait() for p in (c, b, a)][::-1]
         finally:
             for p in running:
@@ -98,9 +102,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         words, notes = stages(command, part)
         for note in notes:
             print(f"note      {note}", file=sys.stderr)
-        run(words)
-        if part:
-            os.replace(part, command.target)
+        with Progress(kind_of(command.filter), command.source, command.target) as progress:
+            run(words, progress)
+            if part:
+                os.replace(part, command.target)
     except (CommandError, Failed, OSError) as e:
         print(f"misr-ffmpeg: {e}", file=sys.stderr)
         return 2 if isinstance(e, CommandError) else 1

@@ -11,6 +11,8 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
+from misr_ffmpeg_progress import CUTS, lasting
+
 CARRIED = {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle"}
 AS_SRT = {"mov_text", "text"}  # text that Matroska has no name for
 HOLDS_MOV_TEXT = {".mp4", ".m4v", ".mov", ".3gp"}
@@ -20,16 +22,28 @@ HOLDS_ALL = {".mkv", ".mka"}  # attachments and subtitles of every kind
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What the pipe carries: options for the ffmpeg that reads, what stays behind, its frame rate."""
+    """What the pipe carries: options for the ffmpeg that reads, what stays behind, its frame rate; the whole input's length."""
 
     options: tuple[str, ...]
     notes: tuple[str, ...] = ()
     rate: Fraction | None = None
+    whole_s: float | None = None
 
     @property
     def head_start_s(self) -> Fraction:
         """How much later everything is in the pipe: Matroska has no time before zero, where primed sound begins; whole frames."""
         return ceil(PRIMING_S * self.rate) / self.rate if self.rate else PRIMING_S
+
+    def length(self, asked: list[str]) -> list[str]:
+        """Options that tell misr how long the stream will be, by which it knows its frames and the time left.
+
+        A Matroska that goes through a pipe says in front what DURATION its streams had; of a cut one that would be wrong.
+        """
+        left_s = lasting(asked, self.whole_s)
+        if left_s:
+            hours, rest = divmod(left_s, 3600)
+            return ["-metadata:s", f"DURATION={hours:02.0f}:{rest // 60:02.0f}:{rest % 60:06.3f}"]
+        return ["-metadata:s", "DURATION="] if CUTS & {*asked} else []
 
 
 def carried(source: str, before: list[str]) -> Carried:
@@ -38,7 +52,7 @@ def carried(source: str, before: list[str]) -> Carried:
     The first real picture travels raw, sound and attachments as they are, subtitles as they are or as SubRip. Data streams,
     cover art and closed captions do not travel.
     """
-    found = probe(source, before)
+    found, whole_s = probe(source, before)
     if found is None:
         return Carried(("-map", "0:V:0", "-map", "0:a?", "-map", "0:s?", "-map", "0:t?"))
     pictures = [s for s in found if s.get("codec_type") == "video" and not s["disposition"].get("attached_pic")]
@@ -67,7 +81,7 @@ def carried(source: str, before: list[str]) -> Carried:
             options += [f"-c:s:{kinds['subtitle']}", "srt"] if codec in AS_SRT else []
         if kind in kinds:
             kinds[kind] += 1
-    return Carried(tuple(options), tuple(notes), rate)
+    return Carried(tuple(options), tuple(notes), rate, whole_s)
 
 
 def prominence(stream: dict[str, Any]) -> tuple[int, int, int]:
@@ -84,14 +98,17 @@ def frame_rate(told: str) -> Fraction | None:
     return rate if 0 < rate < 999 else None
 
 
-def probe(source: str, before: list[str]) -> list[dict[str, Any]] | None:
-    """What ffprobe says of each stream of a file; None for what is no file, or where there is no ffprobe."""
+def probe(source: str, before: list[str]) -> tuple[list[dict[str, Any]] | None, float | None]:
+    """What ffprobe says of each stream of a file, and its length in seconds; None for what is no file, or without ffprobe."""
     if not Path(source).is_file() or not shutil.which("ffprobe"):
-        return None
+        return None, None
     named = before[before.index("-f") : before.index("-f") + 2] if "-f" in before else []
-    words = ["ffprobe", "-v", "error", *named, "-show_streams", "-of", "json", "-i", source]
+    words = ["ffprobe", "-v", "error", *named, "-show_streams", "-show_format", "-of", "json", "-i", source]
     done = subprocess.run(words, capture_output=True, text=True)
-    return json.loads(done.stdout)["streams"] if done.returncode == 0 else None  # else ffmpeg will say what is wrong
+    if done.returncode:
+        return None, None  # ffmpeg will say what is wrong
+    told = json.loads(done.stdout)
+    return told["streams"], float(told["format"].get("duration", 0)) or None
 
 
 def written(target: str, asked: list[str], rate: Fraction | None) -> list[str]:

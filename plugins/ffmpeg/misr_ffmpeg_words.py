@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from misr_ffmpeg_progress import kind_of, told_as
 from misr_ffmpeg_streams import Carried, carried, timing, written
 
 USAGE = """misr-ffmpeg READ... [misr's options] -- WRITE... OUT
@@ -36,6 +37,25 @@ class Command:
     write: list[str]
     target: str
     overwrite: bool
+
+    @property
+    def source(self) -> str:
+        """The last input, as it was typed."""
+        return self.read[self._last + 1]
+
+    @property
+    def before(self) -> list[str]:
+        """Words before that input's -i."""
+        return self.read[: self._last]
+
+    @property
+    def after(self) -> list[str]:
+        """Words after that input."""
+        return self.read[self._last + 2 :]
+
+    @property
+    def _last(self) -> int:
+        return len(self.read) - 1 - self.read[::-1].index("-i")
 
 
 def parse(args: Sequence[str]) -> Command:
@@ -75,18 +95,18 @@ def part_of(target: str) -> Path | None:
 
 def stages(command: Command, part: Path | None) -> tuple[list[list[str]], tuple[str, ...]]:
     """The three processes' words, and what the user should know of streams."""
-    last = len(command.read) - 1 - command.read[::-1].index("-i")
-    before, source, after = command.read[:last], command.read[last + 1], command.read[last + 2 :]
+    before, source, after = command.before, command.source, command.after
     chosen = command.read.count("-i") > 1 or any(w in ("-map", "-filter_complex", "-lavfi") for w in after)
     plan = Carried(()) if chosen else carried(source, before)
     later = f"{float(plan.head_start_s):.6f}"
     stdin = [] if source in ("-", "pipe:", "pipe:0") else ["-nostdin"]
     read = ["ffmpeg", "-hide_banner", "-v", "error", "-nostats", *stdin, *before, "-i", source]
     cut = ["-copypriorss", "0"] if "-ss" in before else []  # no sound from before the cut, where there is no picture
-    read += ["-c", "copy", *cut, *plan.options, *after, *timing(after, None), "-c:V", "rawvideo", "-strict", "-1"]
+    read += ["-c", "copy", *cut, *plan.options, *after, *timing(after, None), *plan.length(command.read)]
+    read += ["-c:V", "rawvideo", "-strict", "-1"]
     read += ["-avoid_negative_ts", "disabled", "-output_ts_offset", later, "-f", "matroska", "pipe:1"]
     told = written(command.target, command.write, plan.rate)
-    progress = "-stats" if sys.stderr.isatty() else "-nostats"
-    write = ["ffmpeg", "-hide_banner", "-v", "warning", progress, "-copyts", "-i", "pipe:0", *told, *command.write]
+    write = ["ffmpeg", "-hide_banner", "-v", "warning", "-nostats", "-copyts", "-i", "pipe:0", *told, *command.write]
     write += ["-output_ts_offset", f"-{later}", "-y", str(part or command.target)]
-    return [read, [sys.executable, "-m", "misr", "filter", *command.filter], write], plan.notes
+    mine = [*command.filter, *told_as(kind_of(command.filter))]
+    return [read, [sys.executable, "-m", "misr", "filter", *mine], write], plan.notes
