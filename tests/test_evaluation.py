@@ -279,3 +279,7 @@ def test_bicubic_on_vid4_is_what_papers_print(shared_data: Path) -> None:
     row = evaluate_models(["bicubic"], [shared_data / "test" / "Vid4"], how).rows[0]
     assert row.mean["psnr_db"] == pytest.approx(23.78, abs=0.005)
     assert [round(item.mean["psnr_db"] or 0, 1) for item in row.items] == [20.4, 25.2, 23.5, 26.1]
+
+
+def test_mssim_is_another_word_for_ssim() -> None:
+    assert Measure(metrics=("mssim", "psnr", "ssim", "msssim")).metrics == ("ssim", "psnr", "ms-ssim")

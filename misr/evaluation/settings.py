@@ -17,6 +17,7 @@ METRICS = {  # name: the columns it fills
     "warp": ("warp", "warp_reference"),
     "flicker": ("flicker",),
 }
+ALSO = {"mssim": "ssim", "msssim": "ms-ssim"}  # other words for the same
 USUAL = ("psnr", "ssim")  # the others cost more than a net does
 
 
@@ -24,7 +25,7 @@ USUAL = ("psnr", "ssim")  # the others cost more than a net does
 class Measure:
     """How to measure.
 
-    metrics     of METRICS; see misr/metrics for their definitions and units
+    metrics     of METRICS, or by their other names in ALSO; see misr/metrics for their definitions and units
     color       y: BT.601 luma, 16 to 235 of 8 bits, as papers measure; where both sides are YUV or gray of one range, the Y
                 planes as stored. rgb: R, G and B of 8 bits. plane: the first plane as stored, for luma kept as a gray RGB
     border_px   left out at each side; scale: pictures are cropped to its multiples first, and it is the usual border
@@ -36,6 +37,7 @@ class Measure:
     scale: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", tuple(dict.fromkeys(ALSO.get(m, m) for m in self.metrics)))
         if strange := [m for m in self.metrics if m not in METRICS] or not self.metrics and ["none"]:
             raise InputError(f"no metric {strange[0]!r}; there is {', '.join(METRICS)}")
         if self.color not in ("y", "rgb", "plane"):

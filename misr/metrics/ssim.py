@@ -1,4 +1,8 @@
-"""Structural similarity (Wang et al., IEEE TIP 2004): Gaussian window 11x11, sigma 1.5, K1 = 0.01, K2 = 0.03."""
+"""Structural similarity (Wang et al., IEEE TIP 2004): Gaussian window 11x11, sigma 1.5, K1 = 0.01, K2 = 0.03.
+
+The paper calls SSIM what one window has, and MSSIM the mean over all windows of a picture, one at every pixel where a whole
+window fits. That mean is what everybody reports as SSIM, and what ssim() gives; MS-SSIM, over scales, is another metric.
+"""
 
 from typing import Any
 
@@ -51,6 +55,6 @@ def similarity(a: Tensor, b: Tensor, peak: float) -> tuple[Tensor, Tensor]:
 
 
 def ssim(picture: Tensor, truth: Tensor, *, peak: float = 1.0) -> float:
-    """Mean SSIM of planes (..., h, w), each side at least 11, in [-1, 1]; 1 for equal pictures."""
+    """The mean over all windows (MSSIM) of planes (..., h, w), each side at least 11, in [-1, 1]; 1 for equal pictures."""
     a, b = two_of_a_kind(picture, truth, SIZE, "ssim")
     return float(similarity(a, b, peak)[0].mean())
