@@ -112,6 +112,8 @@ def test_what_it_prints_are_commands_that_work(tmp_path, monkeypatch, capsys):
     assert command("tune", source, "--seconds", "1", "--device", "cpu", "--json", "--progress", "none") == 0
     told = json.loads(capsys.readouterr().out)
     assert Path(told["sheet"]) == Path("it's.tune.png")
+    assert told["page"] is None
+    assert told["facts"]["word"] in ("yes", "a little", "no", "unknown")
     for goal in ("fast", "best"):
         line = told[goal]["line"]
         assert shlex.split(line) == told[goal]["words"]
