@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from misr.exporting import Exported, export
     from misr.frame import Color, Frame, Retag
     from misr.fusion import Fusing, Fusion, fuse
+    from misr.importing import Imported, import_model
     from misr.io.pyav import from_av, to_av
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
@@ -75,6 +76,8 @@ CONTENTS = {
     "Opinions": ("misr.report", "Opinions"),
     "export": ("misr.exporting", "export"),
     "Exported": ("misr.exporting", "Exported"),
+    "import_model": ("misr.importing", "import_model"),
+    "Imported": ("misr.importing", "Imported"),
     "adapt": ("misr.adapting", "adapt"),
     "Adapting": ("misr.adapting", "Adapting"),
     "Adapted": ("misr.adapting", "Adapted"),
@@ -98,6 +101,7 @@ __all__ = [
     "Frame",
     "Fusing",
     "Fusion",
+    "Imported",
     "InputError",
     "Measure",
     "MisrError",
@@ -125,6 +129,7 @@ __all__ = [
     "export",
     "from_av",
     "fuse",
+    "import_model",
     "load",
     "models",
     "open",

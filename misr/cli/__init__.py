@@ -19,6 +19,7 @@ from misr.cli import (
     export,
     filter,
     fuse,
+    import_,
     models,
     mos,
     options,
@@ -49,6 +50,7 @@ for name, command in (
     ("adapt", adapt.adapt),
     ("tune", tune.tune),
     ("export", export.export),
+    ("import", import_.import_),
 ):
     app.command(name)(command)
 app.add_typer(mos.app, name="mos")

@@ -46,7 +46,10 @@ def evaluate(
         int | None, typer.Option("--border", help="Pixels left out at each side; the scale by default, 0 without one.")
     ] = None,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="Of psnr,ssim,ms-ssim,vif,ifc,warp,flicker; or all.")
+        str,
+        typer.Option(
+            "--metrics", help="Of psnr,ssim (its mean over windows, MSSIM),ms-ssim,vif,ifc,warp,flicker; or all."
+        ),
     ] = "psnr,ssim",
     color: Annotated[
         str, typer.Option("--color", help="y: BT.601 luma, as papers; rgb; plane: the first plane as stored.")
