@@ -26,6 +26,7 @@ __all__ = [
     "find",
     "fuses",
     "load",
+    "macs_per_pixel",
     "models",
     "names",
     "parameters",
@@ -141,6 +142,21 @@ def load(net: nn.Module, path: Path, it: ModelCard) -> None:
 def parameters(net: nn.Module) -> int:
     """How many numbers were learned."""
     return sum(p.numel() for p in net.parameters())
+
+
+def macs_per_pixel(net: nn.Module, it: ModelCard) -> float:
+    """Multiply-accumulates of convolutions, matrices and attention for each LR pixel of a clip's picture.
+
+    As torch counts them while the net makes one window, so that its weights must be on the CPU; what is gathered and warped is
+    not counted.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and of use to tables alone
+
+    side = -(-48 // it.multiple) * it.multiple
+    views = torch.rand(1, it.before + it.emit + it.after, it.channels, side, side)
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        net(views, views.new_ones(1, views.shape[1], 1, 1, 1), range(it.before, it.before + it.emit))
+    return counted.get_total_flops() / 2 / side**2 / it.emit
 
 
 def device_of(asked: str | torch.device | None) -> torch.device:

@@ -10,7 +10,7 @@ import torch
 from misr.card import ModelCard
 from misr.errors import ModelError
 from misr.nets import NETS
-from misr.zoo import BEST, KERNELS, build, card, choose, find, names, parameters, shelf
+from misr.zoo import BEST, KERNELS, build, card, choose, find, macs_per_pixel, names, parameters, shelf
 
 SHIPPED = [n for n in names() if n not in KERNELS]
 
@@ -172,3 +172,21 @@ def test_a_compressed_source_does_not_get_a_net_that_learned_from_clean_views():
     name, why = choose(4, compressed=True, moving=True, device="cuda")
     assert name == "fast-x4"
     assert "compressed" in why
+
+
+@pytest.mark.parametrize(
+    ("net", "options", "each"),
+    [  # weights by the times that each is used for an LR pixel; the bicubic of the first has 25 taps for an HR pixel
+        ("srcnn", {}, 9 * (8032 + 25)),
+        ("fsrcnn", {}, 12464),
+        ("espcn", {}, 22624),
+    ],
+)
+def test_multiply_accumulates_are_those_of_the_papers(net, options, each):
+    it = ModelCard(name="x", net=net, scale=3, options=options)
+    assert macs_per_pixel(NETS[net](scale=3, **options), it) == each
+
+
+def test_a_window_costs_each_of_its_pictures_a_share():
+    it = ModelCard(name="x", net="interpolate", scale=2, before=1, emit=3, after=1, channels=3)
+    assert macs_per_pixel(NETS["interpolate"](scale=2), it) == 3 * 4 * 25

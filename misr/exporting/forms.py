@@ -32,7 +32,8 @@ class Picture(nn.Module):
         if self.multiple > 1:
             x = F.pad(x, (0, -w % self.multiple, 0, -h % self.multiple), mode="replicate")
         out = self.net(x[:, None], x.new_ones(n, 1, 1, 1, 1), range(1))[:, 0]
-        return out[..., : self.scale * h, : self.scale * w] if self.multiple > 1 else out
+        out = out[..., : self.scale * h, : self.scale * w] if self.multiple > 1 else out
+        return out.contiguous()  # for FFmpeg, as in Colour
 
 
 class Colour(nn.Module):

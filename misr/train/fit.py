@@ -24,9 +24,8 @@ from misr.upscaler import fast_bf16, keep_heap
 
 Labels = Literal["hr", "heldout", "both"]
 Say = Callable[[str], None]
-LONGEST = (
-    2048  # side of a covariance of gradients that can be turned now and then: a 9x9 kernel of 64 channels has 5184
-)
+# Of a covariance of gradients, the longest side that is quick to turn: a kernel 9x9 of 64 channels has 5184.
+LONGEST = 2048
 FREE = {
     "out",
     "run",
