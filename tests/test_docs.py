@@ -18,11 +18,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from tests import media
 from tests.burst_scenes import moves, seen
 from tests.command import clip, misr
 from tests.hosts import gstreamer
+from tests.small_nets import compact
 from tests.test_mos import answers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -102,6 +104,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         packet = [bytes(p) for p in source.demux() if p.size][5]
     whole = (folder / "whole.mkv").read_bytes()
     (folder / "broken.mkv").write_bytes(whole.replace(packet, bytes(len(packet))))
+    save_file(compact(2), folder / "weights.safetensors")
     burst(folder / "burst", "png")
     if find_spec("rasterio"):
         burst(folder / "scene", "tif")
@@ -137,6 +140,8 @@ def lacking(block: Block) -> list[str]:
     """What a block wants that this machine has not."""
     words = set(re.findall(r"[\w.-]+", block.text))
     lacks = [name for name in MODULES if block.kind == "python" and name in words and not find_spec(name)]
+    if "misr import" in block.text and not find_spec("spandrel"):
+        lacks.append("spandrel")
     if {"ffmpeg", "misr-ffmpeg"} & words and not shutil.which("ffmpeg"):
         lacks.append("ffmpeg")
     if "gst-launch-1.0" in words and (why := gstreamer.missing()):

@@ -253,6 +253,17 @@ def test_pixels_of_upscale_are_those_of_spandrels_own_call(tmp_path, size):
     assert np.abs(ours - wanted).max() <= 1
 
 
+def test_clips_go_through_an_imported_net_of_rgb(tmp_path):
+    from tests.small_nets import shell_filled
+
+    shell_filled(2)
+    save_file(compact(2), tmp_path / "c.safetensors")
+    import_model(tmp_path / "c.safetensors", tmp_path / "m")
+    command.clip(tmp_path / "in.mkv", 3, codec="ffv1", size=(32, 24))
+    assert command.misr("upscale", tmp_path / "in.mkv", tmp_path / "out.mkv", "-m", tmp_path / "m", "-c:v", "ffv1") == 0
+    assert [len(data) for _, data in command.decoded(tmp_path / "out.mkv")] == [64 * 48 * 3 // 2] * 3
+
+
 def test_a_checkpoints_best_weights_are_taken_from_within_it(tmp_path):
     from tests.small_nets import shell_filled
 
