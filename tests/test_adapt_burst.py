@@ -108,6 +108,8 @@ def test_where_the_rule_keeps_the_start_the_picture_is_the_one_without_adapting_
     foretold, verdict = (next(k for k, line in enumerate(said) if word in line) for word in ("fusing   ", "adapted   "))
     assert foretold < verdict, "what fusing can bring is said before learning"
     assert set(told["baselines_db"]) == set(zoo.METHODS)
+    better = [line for line in said if "predicts hidden views better than start" in line]
+    assert len(better) == (told["baselines_db"]["map"] > told["heldout"]["start_db"]) and "-m map" in "".join(better)
     assert told["learnt"]["steps"] == 2 and told["learnt"]["views"] == {"learn": 4, "watch": 1, "judge": 1}
     assert "as it was" in (tmp_path / "report.html").read_text()
     kept, first = (load_file(d / "weights.safetensors") for d in (tmp_path / "mine", start))

@@ -39,13 +39,22 @@ def picture(told: dict[str, Any]) -> list[str]:
 def learning(told: dict[str, Any]) -> list[str]:
     """What --adapt will do, or has done."""
     if done := told["adapted"]:
-        return [f"adapted   {line}" for line in done["lines"]]
+        return [f"adapted   {line}" for line in done["lines"]] + better(done)
     if (wish := told["adapting"]) is None:
         return []
     n, steps = wish["views"], wish["steps"]
     long = f"{steps} step{'' if steps == 1 else 's'}" if steps else f"{wish['minutes']:g} min"
     parts = f"{n['learn']} views to learn from, {n['watch']} to watch, {n['judge']} to judge by"
     return [f"adapting  {wish['start']}, for {long}, into {wish['folder']}: {parts}"]
+
+
+def better(done: dict[str, Any]) -> list[str]:
+    """Where a method without learning predicts hidden views better than the model that fuses: that there is one."""
+    plain, model = done["baselines_db"], done["heldout"]["adapted_db" if done["adopted"] else "start_db"]
+    best = max(plain, key=lambda name: plain[name] or 0)
+    if not (plain[best] or 0) > (model or 0):
+        return []
+    return [f"note      {best} predicts hidden views better than {done['start']}; compare the picture with -m {best}"]
 
 
 def rejected(views: list[dict[str, Any]]) -> list[str]:
