@@ -264,6 +264,16 @@ def test_clips_go_through_an_imported_net_of_rgb(tmp_path):
     assert [len(data) for _, data in command.decoded(tmp_path / "out.mkv")] == [64 * 48 * 3 // 2] * 3
 
 
+def test_an_imported_net_is_exported_like_any_other(tmp_path):
+    from tests.small_nets import shell_filled
+
+    pytest.importorskip("onnxruntime")
+    shell_filled(2)
+    save_file(compact(2), tmp_path / "c.safetensors")
+    import_model(tmp_path / "c.safetensors", tmp_path / "m")
+    assert misr.export(str(tmp_path / "m"), tmp_path / "x.onnx").error < 1e-4
+
+
 def test_a_checkpoints_best_weights_are_taken_from_within_it(tmp_path):
     from tests.small_nets import shell_filled
 

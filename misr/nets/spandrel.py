@@ -47,12 +47,12 @@ class Spandrel(nn.Module):
         return {} if self.inner is None else self.inner.state_dict(*args, **more)
 
     def forward(self, views: Tensor, valid: Tensor, centres: range) -> Tensor:
-        """Sharp centres (b, n, c, s*h, s*w) of windows (b, t, c, h, w), each picture by spandrel's own call."""
+        """Sharp centres (b, n, c, s*h, s*w) of windows (b, t, c, h, w), by spandrel's own call."""
         if self.described is None:
             raise RuntimeError("a net of spandrel's has no shape before it has weights; misr import makes such models")
         b = views.shape[0]
-        x = rearrange(views[:, centres.start : centres.stop], "b n c h w -> (b n) 1 c h w")
-        return rearrange(torch.cat([self.described(picture) for picture in x]), "(b n) c h w -> b n c h w", b=b)
+        x = rearrange(views[:, centres.start : centres.stop], "b n c h w -> (b n) c h w")
+        return rearrange(self.described(x), "(b n) c h w -> b n c h w", b=b)
 
 
 def described(weights: Mapping[str, Any]) -> Any:
