@@ -118,6 +118,7 @@ def test_practice_comes_first_and_does_not_count(chromium, page):
     assert chromium.js("[order.length, $('place').value]") == [10, "practice"]
     assert chromium.js("order[0]") == chromium.js("facts.practice")
     assert chromium.js("[...order.slice(1)].sort().join('')") == "012345678"
+    assert chromium.js("seen[order[0]].content !== seen[order[1]].content")
 
 
 def test_one_name_has_one_order_and_another_has_another(chromium, page):

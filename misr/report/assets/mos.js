@@ -20,9 +20,8 @@ function numbers(text) {
 }
 
 // Any order in which no content follows itself, as long as there are enough others.
-function ordered(contents, random) {
+function ordered(contents, random, last = -1) {
   const left = contents.map((_, n) => n), found = [];
-  let last = -1;
   while (left.length) {
     const many = new Map();
     for (const n of left) many.set(contents[n], (many.get(contents[n]) || 0) + 1);
@@ -116,7 +115,7 @@ function show(name) {
 }
 
 function begin() {
-  const counted = ordered(seen.map((s) => s.content), numbers(`${facts.seed} ${$("rater").value.trim()}`));
+  const counted = ordered(seen.map((s) => s.content), numbers(`${facts.seed} ${$("rater").value.trim()}`), seen[facts.practice].content);
   order = [facts.practice, ...counted];
   votes = [];
   began = new Date().toISOString();
@@ -179,7 +178,7 @@ addEventListener("beforeunload", (e) => { if (votes.length && !saved) e.preventD
 
 const clips = seen.some((s) => s.frames > 1), scale = devicePixelRatio || 1;
 $("task").textContent = `You will see ${seen.length} ${clips ? "short clips" : "pictures"}, one after the other, and say how good each looks to ` +
-  `you. It takes about ${facts.minutes} minutes.`;
+  `you. It takes about ${facts.minutes === 1 ? "a minute" : `${facts.minutes} minutes`}.`;
 const wide = Math.max(...seen.map((s) => s.size[0])) / scale, high = Math.max(...seen.map((s) => s.size[1])) / scale;
 $("wide").hidden = wide <= innerWidth - 80 && high <= innerHeight - 40;
 $("wide").textContent = "Some pictures are larger than this window: make it larger, or scroll within them.";
