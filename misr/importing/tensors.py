@@ -61,8 +61,8 @@ def read(path: Path) -> Weights:
         raise InputError(f"{path}: {why(kind, e)}; misr reads plain tensors of {', '.join(KINDS)}") from None
     if not found.tensors:
         raise InputError(f"{path}: no tensors in it; misr reads plain tensors of {', '.join(KINDS)}")
-    if broken := next((k for k, v in found.tensors.items() if v.is_floating_point() and not v.isfinite().all()), None):
-        raise InputError(f"{path}: {broken} holds numbers that are not finite; fetch the file again")
+    if broken := next((k for k, v in found.tensors.items() if v.is_floating_point() and v.isnan().any()), None):
+        raise InputError(f"{path}: {broken} holds what is not a number; fetch the file again")
     return found
 
 
