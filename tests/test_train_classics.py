@@ -13,9 +13,10 @@ from misr.nets import NETS
 from misr.nets.single import Single
 from misr.resample import resample
 from misr.train import valid
-from misr.train.fit import Training, fit, student
+from misr.train.fit import FLOOR, Training, fit, student
 from misr.train.loop import Recipe, Run, distance
 from misr.train.scenes import Batch
+from misr.train.soap import Soap
 from misr.train.video import supervised, unshuffled
 from tests import media
 from tests.small_nets import SMALL
@@ -126,6 +127,17 @@ def test_what_a_batch_norm_has_seen_is_averaged_with_the_weights_and_judging_add
     assert int(run.average.norm.num_batches_tracked) == 200
     run.average(torch.zeros(8, 2))
     assert torch.equal(run.average.norm.running_mean, seen)
+
+
+def test_gradients_of_low_rank_throw_no_weight_far():
+    torch.manual_seed(0)
+    kernel = nn.Parameter(torch.zeros(24, 216))
+    steps = Soap([kernel], 1e-3, floor=FLOOR)
+    for _ in range(3):
+        kernel.grad = torch.randn(24, 2) @ torch.randn(2, 216)
+        before = kernel.detach().clone()
+        steps.step()
+        assert (kernel - before).abs().max() < 20e-3
 
 
 def test_what_cannot_be_meant_is_said(data, tmp_path):

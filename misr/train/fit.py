@@ -26,6 +26,7 @@ Labels = Literal["hr", "heldout", "both"]
 Say = Callable[[str], None]
 # Of a covariance of gradients, the longest side that is quick to turn: a kernel 9x9 of 64 channels has 5184.
 LONGEST = 2048
+FLOOR = 1e-6  # of a gradient in its eigenbasis: float32 knows no less beside its largest entry
 FREE = {
     "out",
     "run",
@@ -117,7 +118,7 @@ def fit(
     ranks.agreed(0)  # nobody looks for a checkpoint before the first process has made room
     for line in (*footage.notes, footage.told):
         say(line)
-    run = Run(recipe(wanted, device), net, folder, device=device, longest=LONGEST)
+    run = Run(recipe(wanted, device), net, folder, device=device, longest=LONGEST, floor=FLOOR)
     ranks.alike([*run.net.parameters(), *run.average.parameters()])
     seed = wanted.seed + 1 + 1000 * ranks.mine()
     if fuses(run.net):

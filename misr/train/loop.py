@@ -78,12 +78,21 @@ class Run:
     """A training run in a folder: net, its average, optimiser, step, seconds; saved and resumed as one checkpoint."""
 
     def __init__(
-        self, recipe: Recipe, net: nn.Module, folder: Path, *, device: str | torch.device = "cpu", longest: int = 0
+        self,
+        recipe: Recipe,
+        net: nn.Module,
+        folder: Path,
+        *,
+        device: str | torch.device = "cpu",
+        longest: int = 0,
+        floor: float = 0,
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         self.net = net.to(self.device)
         self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
-        self.optimiser = Soap([p for p in self.net.parameters() if p.requires_grad], recipe.rate, longest=longest)
+        self.optimiser = Soap(
+            [p for p in self.net.parameters() if p.requires_grad], recipe.rate, longest=longest, floor=floor
+        )
         self.step, self.seconds, self.usual, self.source_state = 0, 0.0, 0.0, None
         if self.path.exists():
             self.resume()

@@ -19,13 +19,22 @@ class Soap(torch.optim.Optimizer):
     """Vectors get plain Adam; the eigenbases follow by one step of orthogonal iteration every `every` steps.
 
     longest    of a covariance's side; 0: any
+    floor      share of the largest root mean square, below which a gradient in the eigenbasis is rounding. At 0 a kernel with
+               more entries than its first gradients have ranks is thrown by noise over noise, thousands of rates far
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 3e-3, *, beta: float = 0.95, every: int = 10, longest: int = 0
+        self,
+        params: Iterable[Tensor],
+        lr: float = 3e-3,
+        *,
+        beta: float = 0.95,
+        every: int = 10,
+        longest: int = 0,
+        floor: float = 0,
     ) -> None:
         super().__init__(params, {"lr": lr, "beta": beta, "every": every})
-        self.longest = longest
+        self.longest, self.floor = longest, floor
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -34,7 +43,7 @@ class Soap(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     gradient = sides(p.grad, self.longest)
-                    way = direction(self.state[p], gradient, beta=group["beta"], every=group["every"])
+                    way = direction(self.state[p], gradient, beta=group["beta"], every=group["every"], floor=self.floor)
                     p.sub_(group["lr"] * way.reshape(p.shape))
 
 
@@ -47,7 +56,7 @@ def sides(gradient: Tensor, longest: int) -> Tensor:
     return gradient.reshape(gradient.shape[0], -1)
 
 
-def direction(state: dict[str, Any], gradient: Tensor, *, beta: float, every: int) -> Tensor:
+def direction(state: dict[str, Any], gradient: Tensor, *, beta: float, every: int, floor: float = 0) -> Tensor:
     """Where one parameter goes, of order one in every entry of the eigenbasis; updates its state."""
     axes = AXES[: gradient.ndim] if gradient.ndim > 1 else ""
     if not state:
@@ -58,7 +67,8 @@ def direction(state: dict[str, Any], gradient: Tensor, *, beta: float, every: in
     mean = state["mean"].reshape(gradient.shape)
     turned, mean = (into(state, x, axes) for x in (gradient, mean))
     square = state["square"].reshape(gradient.shape).lerp_(turned * turned, 1 - beta)
-    way = mean / unbias / ((square / unbias).sqrt() + 1e-12)
+    root = (square / unbias).sqrt()
+    way = mean / unbias / (root + (floor * root.amax() + 1e-12 if floor else 1e-12))
     if axes:
         for n, axis in enumerate(axes):
             way = along(way, state["basis_" + axis].T, n)
