@@ -68,6 +68,17 @@ def even(layer: torch.nn.Module, factor: int) -> None:
 
 
 @every_net_of_one_view
+def test_a_picture_made_in_bf16_has_more_levels_than_bf16(it):
+    net = it.make()
+    x, valid = views(net)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = call(net, x, valid)
+    assert half.dtype == torch.float32
+    assert (half != half.bfloat16()).float().mean() > 0.9
+    assert (half - call(net, x, valid)).square().mean().sqrt() < 0.1 * call(net, x, valid).std()
+
+
+@every_net_of_one_view
 def test_the_last_level_is_the_picture(it):
     net = it.make()
     x = torch.rand(2, net.channels, 9, 11)
