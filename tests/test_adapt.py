@@ -133,6 +133,18 @@ def test_a_stopped_adaptation_ends_bit_for_bit_as_an_unbroken_one(clip, starts, 
     assert whole.heldout == broken.heldout and whole.told["learnt"]["best_step"] == broken.told["learnt"]["best_step"]
 
 
+def test_a_stop_between_the_model_and_its_report_loses_nothing(clip, starts, tmp_path, monkeypatch):
+    def stop(*_):
+        raise Stop
+
+    with monkeypatch.context() as broken, pytest.raises(Stop):
+        broken.setattr("misr.adapting.run.told", stop)
+        adapt(clip, tmp_path / "mine", how(starts))
+    assert (tmp_path / "mine" / "card.json").is_file() and not (tmp_path / "mine" / "adapt.json").exists()
+    mended = adapt(clip, tmp_path / "mine", how(starts))
+    assert mended.told["learnt"]["steps"] == 4 and (tmp_path / "mine" / "adapt.json").is_file()
+
+
 def test_what_is_done_is_told_again_and_done_again_only_when_asked(clip, starts, tmp_path):
     out, said = tmp_path / "mine", []
     first = adapt(clip, out, how(starts))

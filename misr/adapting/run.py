@@ -129,6 +129,7 @@ def training(clip: str, out: Path, how: Adapting) -> Training:
     return Training(
         data=(clip,), out=out, labels="both", start=how.model, steps=how.steps, minutes=how.minutes, crop=how.crop,
         frames=how.frames, rate=how.rate or RATE, seed=how.seed, device=how.device, threads=how.threads,
+        run=out / "run",
     )  # fmt: skip
 
 
