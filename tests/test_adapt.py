@@ -19,6 +19,7 @@ from misr.adapting.optics import fitted, shrunk
 from misr.adapting.portions import portions
 from misr.adapting.watch import Watch
 from misr.card import ModelCard
+from misr.cli.adapt import camera
 from misr.errors import InputError, ModelError
 from misr.nets import NETS
 from misr.registration.outlook import outlook
@@ -292,6 +293,27 @@ def test_the_camera_of_a_clip_is_found(sigma, low, high):
     sharp = np.stack([natural(512, 512, n) for n in range(2)])
     seen = rounded(imaged(torch.from_numpy(sharp)[:, None].float(), 4, sigma)[:, 0])
     assert low <= fitted([seen], 2) <= high
+
+
+def test_a_soft_clip_is_taken_for_a_soft_lens_only_where_that_is_asked_for(clip, starts, tmp_path, monkeypatch):
+    monkeypatch.setattr("misr.adapting.optics.fitted", lambda stacks, scale: 0.7)
+    said = []
+    plain = adapt(clip, tmp_path / "plain", how(starts), say=said.append)
+    assert plain.told["learnt"]["camera_sigma_px"] == 0.0
+    assert "camera: antialiased bicubic" in said and any("0.7 pixels" in it and "--optics fit" in it for it in said)
+    fit = adapt(clip, tmp_path / "fit", how(starts, optics=None), say=said.append)
+    assert fit.told["learnt"]["camera_sigma_px"] == 0.7
+
+
+@pytest.mark.parametrize(("said", "meant"), [("0", 0.0), ("0.45", 0.45), ("fit", None)])
+def test_optics_are_a_number_or_fit(said, meant):
+    assert camera(said) == meant
+
+
+@pytest.mark.parametrize("said", ["soft", "-1", "nan", "inf", ""])
+def test_other_optics_are_refused(said):
+    with pytest.raises(InputError, match="--optics"):
+        camera(said)
 
 
 def test_flat_frames_have_no_camera():

@@ -185,12 +185,14 @@ def prepared(clip: str, wanted: Training, how: Adapting, say: Say) -> Bench:
         raise InputError(notes[0].removesuffix("; left out") + ", so there is nothing to adapt to; give a longer clip")
     parts = portions(stacks, clip)
     seen = outlook(parts.learn, first.scale)
-    sigma = optics.fitted(parts.learn, int(first.scale)) if how.optics is None else how.optics
+    soft = 0.0 if how.optics else optics.fitted(parts.learn, int(first.scale))
+    sigma = soft if how.optics is None else how.optics
     for line in (
         *notes,
         parts.told,
         seen.why,
-        f"camera: {optics.named(sigma)}{'' if how.optics is None else ', as told'}",
+        f"camera: {optics.named(sigma)}{', as told' if how.optics else ''}",
+        *([optics.hint(soft)] if soft and how.optics == 0 else ()),
     ):
         say(line)
     if not hasattr(net, "unroll"):

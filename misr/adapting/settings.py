@@ -17,7 +17,8 @@ class Adapting:
     model           where learning starts: a name or a directory, as `misr train --start` takes
     steps, minutes  one of them: how long; 5 minutes when neither is given. Looking at what was learned counts, too
     start, end      seconds of the clip to learn from, on its own clock
-    optics          of the camera: sigma of its Gaussian in LR pixels, 0 for antialiased bicubic; None: fitted to the clip
+    optics          of the camera: sigma of its Gaussian in LR pixels, 0 for antialiased bicubic, which the shipped models learned
+                    from; None: fitted to the clip, for a lens that is known to be soft: soft contents look the same
     crop, frames    LR pixels of a side and views of a batch
     rate            of learning
     memory          GiB of pixels
@@ -29,7 +30,7 @@ class Adapting:
     minutes: float = 0
     start: Fraction | None = None
     end: Fraction | None = None
-    optics: float | None = None
+    optics: float | None = 0.0
     crop: int = 64
     frames: int = 0
     rate: float = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from math import inf, nan
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from misr.cli.completion import clip_models
 from misr.cli.options import Debug, Device, ProgressKind, Threads
+from misr.errors import InputError
 
 Text = str | None
 
@@ -28,9 +30,11 @@ def adapt(
     ss: Annotated[Text, typer.Option("-ss", help="Learn from here on.")] = None,
     to: Annotated[Text, typer.Option("-to", help="Learn up to here.")] = None,
     optics: Annotated[
-        float | None,
-        typer.Option("--optics", help="Camera: Gaussian sigma in pixels, 0 for bicubic; fitted to CLIP by default."),
-    ] = None,
+        str,
+        typer.Option(
+            "--optics", help="Camera: Gaussian sigma in pixels; 0: bicubic; fit: found in CLIP, if its lens is soft."
+        ),
+    ] = "0",
     rate: Annotated[float, typer.Option("--rate", help="Learning rate (1e-4).")] = 0,
     crop: Annotated[int, typer.Option("--crop", help="Pixels along a side of what is learned from.")] = 64,
     frames: Annotated[int, typer.Option("--frames", help="Views a batch (20; 16 for nets of one view).")] = 0,
@@ -59,7 +63,7 @@ def adapt(
     one_of("--progress", progress, "bar", "json", "none")
     how = Adapting(
         model=model, steps=steps, minutes=minutes or (0 if steps else MINUTES), start=clock("-ss", ss), end=clock("-to", to),
-        optics=optics, crop=crop, frames=frames, rate=rate, seed=seed, memory=memory, device=device, threads=threads,
+        optics=camera(optics), crop=crop, frames=frames, rate=rate, seed=seed, memory=memory, device=device, threads=threads,
         restart=restart, command=shlex.join(["misr", *LINE]),
     )  # fmt: skip
     shown = Training(data=(clip,), out=out, steps=how.steps, minutes=how.minutes)
@@ -67,3 +71,16 @@ def adapt(
         done = run(clip, out, how, say=say, stepped=bar.stepped, tell=bar.tell)
     for line in done.lines:
         print(line)
+
+
+def camera(text: str) -> float | None:
+    """--optics: a sigma, or None for `fit`."""
+    if text == "fit":
+        return None
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = nan
+    if not 0 <= sigma < inf:
+        raise InputError(f"--optics {text}: a Gaussian's sigma in pixels is wanted, such as 0.5, 0 for bicubic, or fit")
+    return sigma
