@@ -18,7 +18,7 @@ from misr.errors import InputError
 
 if TYPE_CHECKING:
     from misr.train.fit import Labels, Training
-    from misr.train.loop import Loss, Run
+    from misr.train.loop import Run
     from misr.train.scenes import Degradation
 
 Text = str | None
@@ -89,8 +89,20 @@ def train(
     crop: Annotated[int, typer.Option("--crop", help="Source pixels along a side of what is learned from.")] = 64,
     rate: Annotated[float, typer.Option("--rate", help="Learning rate (3e-3; 1e-3 with --start).")] = 0,
     loss: Annotated[
-        str, typer.Option("--loss", help="smooth-l1, charbonnier, l2; smooth-l1 for bursts.")
+        str,
+        typer.Option(
+            "--loss",
+            help="smooth-l1, charbonnier, l2 (smooth-l1 for bursts); or a sum such as 'l1 + 0.006*content + 2e-8*tv' of l1, l2, "
+            "smooth-l1, charbonnier, content, texture, tv: see docs/training.md.",
+        ),
     ] = "smooth-l1",
+    features: Annotated[
+        Text,
+        typer.Option(
+            "--features",
+            help="For content, texture: a file of VGG19's weights (torchvision's by default); self: learn them.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights and data.")] = 0,
     option: Annotated[list[str] | None, typer.Option("--option", help="width=32: an option of the net.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Checkpoints and log; runs/<name of -o>.")] = None,
@@ -114,7 +126,6 @@ def train(
 
     one_of("--labels", labels, "hr", "heldout", "both")
     one_of("--degradation", degradation, "bi", "bd", "mixed", "codec")
-    one_of("--loss", loss, "smooth-l1", "charbonnier", "l2")
     one_of("--precision", precision, "auto", "fp32", "bf16")
     one_of("--progress", progress, "bar", "json", "none")
     wanted = Training(
@@ -134,7 +145,8 @@ def train(
         frames=frames,
         crop=crop,
         rate=rate,
-        loss=cast("Loss", loss),
+        loss=loss,
+        features=features,
         seed=seed,
         options=dict(pair(text) for text in option or []),
         run=run,

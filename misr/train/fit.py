@@ -14,11 +14,11 @@ from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.nets import NETS
-from misr.train import burst_lessons, export, ranks, revisits
+from misr.train import burst_lessons, export, features, losses, ranks, revisits
 from misr.train.data import Material
 from misr.train.footage import Footage, gather
 from misr.train.lessons import Lesson, lesson
-from misr.train.loop import Loss, Recipe, Run, train
+from misr.train.loop import Recipe, Run, train
 from misr.train.scenes import Degradation
 from misr.upscaler import fast_bf16, keep_heap
 
@@ -48,6 +48,8 @@ class Training:
     views, frames, crop   views of the longest window, views a batch, LR pixels of a side
     degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic,
                   of bursts for what is usual; they have a degradation and a loss of their own
+    loss          smooth-l1, charbonnier, l2, or a sum of terms (see losses.read)
+    features      for terms that see features: a file of VGG19's weights, or self; None: where torchvision keeps them
     start         a model whose weights are the first; motion: one whose motion the net gets, whatever else it is
     freeze        parts of the net that stay as they are; by default a motion that another model has learned
     """
@@ -64,7 +66,8 @@ class Training:
     crop: int = 64
     degradation: Degradation = "bi"
     optics: float = 0.0
-    loss: Loss = "smooth-l1"
+    loss: str = "smooth-l1"
+    features: str | None = None
     rate: float = 0
     seed: int = 0
     start: str = ""
@@ -110,6 +113,7 @@ def fit(
     say = say if ranks.first() else silent
     keep_heap()
     net, card = student(wanted)
+    kind = objective(wanted, net)
     folder = wanted.run or Path("runs") / wanted.out.name
     ours = settings(folder, wanted)
     say(f"{card.net} x{card.scale:g}, {zoo.parameters(net):,} parameters; the run is in {folder}")
@@ -124,7 +128,12 @@ def fit(
     if fuses(run.net):
         study = burst_lessons.lesson(wanted, run.net, footage, device, seed=seed)
     else:
-        study = lesson(wanted, run.net, footage.material, device, seed=seed, done=lambda: run.done)
+        if isinstance(kind, losses.Objective) and kind.sees:
+            seen = kind.features or features.own(footage.material, folder, device, seed=wanted.seed, say=say)
+            kind = kind.bound(features.ready(seen, device))
+        study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
+    if study.told:
+        say(study.told)
     if run.step:
         say(f"going on at step {run.step}")
     train(run, study.source, study.loss, study.check, every=wanted.every, stepped=stepped, tell=tell)
@@ -133,6 +142,23 @@ def fit(
         say(outcome.card.note)
     ranks.end()
     return outcome
+
+
+def objective(wanted: Training, net: nn.Module) -> losses.Kind:
+    """What is made small, with the features it asks for where others have trained them; InputError for what cannot be."""
+    kind = losses.read(wanted.loss)
+    if isinstance(kind, losses.Objective) and (fuses(net) or wanted.labels != "hr"):
+        what = f"--net {wanted.net or 'of --start'} fuses bursts" if fuses(net) else f"--labels {wanted.labels}"
+        raise InputError(f"--loss {wanted.loss!r}, {what}: sums of terms are for sharp frames of clips and pictures")
+    if not (isinstance(kind, losses.Objective) and kind.sees):
+        if wanted.features is not None:
+            raise InputError(
+                f"--features {wanted.features}: no term of --loss {wanted.loss!r} sees features; add content"
+            )
+        return kind
+    found = features.known(wanted.features)
+    kind.bound(found or features.blank())  # layers that are not there are told before anything is read
+    return replace(kind, features=found)
 
 
 def fuses(net: nn.Module) -> bool:
@@ -238,7 +264,10 @@ def freeze(net: nn.Module, wanted: Training) -> None:
 def settings(folder: Path, wanted: Training) -> dict[str, Any]:
     """What decides the run, as JSON has it; InputError when the folder holds a run of other settings that is to go on."""
     ours = {k: v for k, v in asdict(wanted).items() if k not in FREE}
-    ours = json.loads(json.dumps(ours | {"data": [str(Path(p).resolve()) for p in wanted.data]}))
+    ours |= {"data": [str(Path(p).resolve()) for p in wanted.data], "loss": str(losses.read(wanted.loss))}
+    if wanted.features not in (None, "self"):
+        ours["features"] = str(Path(wanted.features).resolve())
+    ours = json.loads(json.dumps(ours))
     path = folder / "settings.json"
     if ranks.first() and not wanted.restart and path.is_file() and (folder / "checkpoint.pt").is_file():
         theirs = json.loads(path.read_text(encoding="utf-8"))

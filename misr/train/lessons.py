@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from misr import zoo
 from misr.errors import InputError
 from misr.nets import Interpolate
+from misr.resample import resample
 from misr.train import heldout, proxy, valid
 from misr.train.data import Material, Sampler
 from misr.train.heldout import Hiding
 from misr.train.loop import Loss, Source
+from misr.train.losses import Kind, Objective
 from misr.train.scenes import Scenes
 from misr.train.sources import Ahead, Crops, Mixture, pairs_of
 from misr.train.video import Windows, supervised
@@ -33,6 +35,7 @@ class Lesson:
     """A source, its loss(net, batch, squares), check(net) in dB, what a baseline has there; sample: views to try a net on.
 
     settle(net)    what is done to the net when it has learned
+    told           what a user who weighs terms should know
     """
 
     source: Source
@@ -42,6 +45,7 @@ class Lesson:
     baseline: str
     sample: Tensor
     settle: Callable[[nn.Module], None] = lambda net: None
+    told: str = ""
 
 
 def lesson(
@@ -51,18 +55,23 @@ def lesson(
     device: torch.device,
     *,
     seed: int,
+    kind: Kind = "smooth-l1",
     done: Callable[[], float] = lambda: 1.0,
 ) -> Lesson:
     """All that a kind of labels needs; InputError where the material is too small for it.
 
-    done() says how much of the run is behind.
+    kind      what is made small: of hidden views one of the loop's losses
+    done()    says how much of the run is behind
     """
     if wanted.labels == "hr":
-        return from_truth(wanted, net, material, device, seed, done)
-    return from_hidden(wanted, net, material, device, seed)
+        return from_truth(wanted, net, material, device, seed, kind, done)
+    assert not isinstance(kind, Objective), "a sum of terms wants sharp frames"
+    return from_hidden(wanted, net, material, device, seed, kind)
 
 
-def from_hidden(wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int) -> Lesson:
+def from_hidden(
+    wanted: Training, net: nn.Module, material: Material, device: torch.device, seed: int, kind: Loss
+) -> Lesson:
     """Views hidden from the net as labels; with `both`, a share of supervision by the material, shrunk once more."""
     scale, cell = int(net.scale), max(1, int(net.cell))  # type: ignore[arg-type]
     flow = known_flow(wanted, device)
@@ -77,10 +86,10 @@ def from_hidden(wanted: Training, net: nn.Module, material: Material, device: to
         )
     if not those:
         raise InputError(f"no held-out shot has {proxy.VIEWS} frames to judge by; give longer clips, or more of them")
-    learned = partial(heldout.loss, flow=flow, optics=wanted.optics, kind=wanted.loss)
+    learned = partial(heldout.loss, flow=flow, optics=wanted.optics, kind=kind)
     if wanted.labels == "both":
         source = Mixture(source, again(wanted, net, material, device, seed + 1), REPLAY)
-        learned = partial(either, hidden=learned, kind=wanted.loss)
+        learned = partial(either, hidden=learned, kind=kind)
 
     def score(predict: proxy.Predict) -> float:
         return proxy.score_db(predict, those, flow, wanted.optics)
@@ -125,6 +134,7 @@ def from_truth(
     material: Material,
     device: torch.device,
     seed: int,
+    kind: Kind,
     done: Callable[[], float],
 ) -> Lesson:
     """Sharp frames as labels."""
@@ -139,12 +149,22 @@ def from_truth(
         raise InputError(f"what is held out for validation is too small for x{scale}; add larger clips or pictures")
     return Lesson(
         source,
-        partial(supervised, kind=wanted.loss, done=done),
+        partial(supervised, kind=kind, done=done),
         lambda it: valid.psnr_db(it, those),
         valid.psnr_db(Interpolate(scale=scale), those),
         "bicubic",
         those[0].views[..., :64, :64],
+        told=weighed(kind, those[0]) if isinstance(kind, Objective) else "",
     )
+
+
+@torch.no_grad()
+def weighed(kind: Objective, trial: valid.Trial) -> str:
+    """What each term comes to where a net begins: of a bicubic enlargement, by the first held-out view."""
+    view, sharp = trial.views[:, 0], trial.sharp[None, :1] / 255
+    made = resample(view, (sharp.shape[-2], sharp.shape[-1]))
+    parts = zip(kind.terms, kind.parts(made, sharp), strict=True)
+    return f"--loss of the bicubic: {', '.join(f'{one} {float(part):.3g}' for one, part in parts)}"
 
 
 def moving(wanted: Training, scale: int, material: Material, device: torch.device, seed: int) -> Source:

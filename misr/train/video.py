@@ -9,7 +9,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from misr.resample import resample
-from misr.train.loop import Loss, distance
+from misr.train.loop import distance
+from misr.train.losses import Kind, Objective
 from misr.train.scenes import Batch, Scenes
 
 
@@ -17,11 +18,12 @@ def supervised(
     net: nn.Module,
     batch: Batch,
     squares: bool,
-    kind: Loss = "smooth-l1",
+    kind: Kind = "smooth-l1",
     done: Callable[[], float] = lambda: 1.0,
 ) -> Tensor:
     """Mean distance between the pictures of all views of a window, before the shuffle, and the sharp frames.
 
+    A sum of terms sees pictures, so those are shuffled first; it is the same sum to the end of a run.
     done() says how much of the run is behind, to nets whose levels grow one after the other.
     """
     if hasattr(net, "levels"):
@@ -29,20 +31,25 @@ def supervised(
     b, t, *_ = batch.views.shape
     made = unshuffled(net, batch.views)
     ratio = batch.sharp.shape[-1] // made[0].shape[-1]
+    if isinstance(kind, Objective):
+        those = zip(made, batch.sharp.unbind(1), strict=True)
+        return torch.stack([kind(F.pixel_shuffle(one, ratio), sharp) for one, sharp in those]).mean()
     wanted = F.pixel_unshuffle(rearrange(batch.sharp, "b t c h w -> (b t) c h w"), ratio)
     wanted = rearrange(wanted, "(b t) p h w -> t b p h w", b=b)
     losses = [distance(one, sharp, squares=squares, kind=kind) for one, sharp in zip(made, wanted, strict=True)]
     return sum(losses[1:], losses[0]) / t
 
 
-def by_levels(net: nn.Module, batch: Batch, squares: bool, kind: Loss, done: float) -> Tensor:
+def by_levels(net: nn.Module, batch: Batch, squares: bool, kind: Kind, done: float) -> Tensor:
     """Mean over the levels of a net of one view: each picture against the sharp frames, shrunk to its size."""
     x, sharp = (rearrange(x, "b t c h w -> (b t) c h w") for x in (batch.views, batch.sharp))
     made = net.levels(x, net.grown(done)) if hasattr(net, "grown") else net.levels(x)  # type: ignore[operator]
     with torch.autocast(sharp.device.type, enabled=False):
         wanted = [resample(sharp, (level.shape[-2], level.shape[-1])) for level in made]
-    losses = [distance(level, truth, squares=squares, kind=kind) for level, truth in zip(made, wanted, strict=True)]
-    return torch.stack(losses).mean()
+    those = zip(made, wanted, strict=True)
+    if isinstance(kind, Objective):
+        return torch.stack([kind(level, truth) for level, truth in those]).mean()
+    return torch.stack([distance(level, truth, squares=squares, kind=kind) for level, truth in those]).mean()
 
 
 def unshuffled(net: nn.Module, views: Tensor) -> list[Tensor]:
