@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path("/")
+TASKS = Path("/proc/self/task")
 
 
 def cores(root: Path = ROOT) -> int:
@@ -34,6 +37,26 @@ def free_bytes(root: Path = ROOT) -> int | None:
     """Memory that may still be taken, counting files that the system would forget for it; None where nothing tells."""
     known = [*available(root), *spare(root)]
     return max(0, min(known)) if known else None
+
+
+@contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """Give this thread, and those begun meanwhile, the scheduling that this one had.
+
+    SVT-AV1 asks for real time wherever it may, as root does, for its threads and the one that opens it: then nothing else on the
+    machine has a turn, and a thread that waits busily for another waits for ever.
+    """
+    if not TASKS.is_dir() or not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    usual, before = (os.sched_getscheduler(0), os.sched_getparam(0)), set(os.listdir(TASKS))
+    try:
+        yield
+    finally:
+        for task in {int(t) for t in os.listdir(TASKS) if t not in before} | {threading.get_native_id()}:
+            with suppress(OSError):  # it has ended, or may not be changed
+                if os.sched_getscheduler(task) != usual[0]:
+                    os.sched_setscheduler(task, *usual)
 
 
 def shares(root: Path) -> Iterator[float]:

@@ -21,6 +21,8 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from misr.machine import scheduling_kept
+
 BITS = 8  # cells that hold a frame's number
 DARK, BRIGHT = 0.15, 0.85  # of a cell, as shares of the luma range
 SOUND_RATE = 48_000
@@ -242,6 +244,8 @@ def encode(
 ) -> list[av.Packet]:
     """The packets of frames shown at `ticks`."""
     packets = []
+    with scheduling_kept():
+        stream.codec_context.open(strict=False)
     for picture, tick in zip(frames, ticks, strict=True):
         picture.pts, picture.time_base = tick, clock
         if color:

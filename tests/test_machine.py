@@ -1,11 +1,17 @@
 """What a container may have, on made-up trees of /proc and /sys: both versions of control groups, with and without limits."""
 
 import os
+import threading
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from misr import machine
+from misr.frame import Color
+from misr.io.encoder import Encoder, Encoding
+from misr.io.probe import encoder_fault
+from tests import media
 
 GIB = 2**30
 FREE = {"proc/meminfo": f"MemTotal: {64 * GIB // 1024} kB\nMemAvailable: {32 * GIB // 1024} kB\n"}
@@ -92,3 +98,53 @@ def test_here_it_says_something_sensible():
     assert machine.cores() >= 1
     free = machine.free_bytes()
     assert free is None or free >= 0
+
+
+# ---------------------------------------------------------------- scheduling
+
+
+REAL_TIME = hasattr(os, "sched_setscheduler") and os.access("/proc/self/task", os.R_OK)
+
+
+@pytest.fixture
+def may_be_real_time() -> None:
+    """Skips where nobody may have real time, where SVT-AV1 has none either."""
+    if not REAL_TIME:
+        pytest.skip("this system has no real-time scheduling that Python knows")
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pytest.skip("this user may not ask for real time")
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def policies() -> set[int]:
+    """How the threads of this process are scheduled."""
+    return {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
+
+
+@pytest.mark.usefixtures("may_be_real_time")
+def test_scheduling_is_as_it_was_here_and_in_threads_begun_meanwhile() -> None:
+    over = threading.Event()
+    with machine.scheduling_kept():
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        begun = threading.Thread(target=over.wait)
+        begun.start()
+        assert os.sched_getscheduler(begun.native_id or 0) == os.SCHED_FIFO
+    assert policies() == {os.SCHED_OTHER}
+    over.set()
+    begun.join()
+
+
+@pytest.mark.usefixtures("may_be_real_time")
+def test_no_encoder_takes_real_time_for_itself(tmp_path: Path) -> None:
+    color = Color("yuv", 8, (2, 2))
+    it = Encoding(
+        "libsvtav1", "yuv420p", color, 64, 64, Fraction(1, 25), Fraction(25), Fraction(1), (("preset", "12"),)
+    )
+    encoder = Encoder(it)
+    assert policies() == {os.SCHED_OTHER}
+    assert encoder.flush() == []
+    assert encoder_fault("libsvtav1") == ""
+    media.picture(tmp_path, "avif")
+    assert policies() == {os.SCHED_OTHER}

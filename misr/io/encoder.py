@@ -13,6 +13,7 @@ from misr.errors import OutputError
 from misr.frame import Color, Frame
 from misr.io.opening import reason
 from misr.io.planes import Repacker, from_frame, planar_name
+from misr.machine import scheduling_kept
 
 SITED = {"matroska", "yuv4mpegpipe"}  # where raw pictures say where their chroma sits
 
@@ -134,7 +135,8 @@ class Encoder:
         self._context: Any = av.CodecContext.create(it.codec, "w")
         configure(self._context, it)
         try:
-            self._context.open()
+            with scheduling_kept():
+                self._context.open()
         except (av.error.FFmpegError, ValueError) as e:
             raise OutputError(
                 f"{it.codec} does not open for {it.width}x{it.height} {it.pix_fmt} ({reason(e)}); "

@@ -20,6 +20,7 @@ from misr.io.encoder import Encoder, Encoding, configure
 from misr.io.opening import reason
 from misr.io.planes import Repacker, from_frame, planar_name
 from misr.io.reader import ClipInfo, Reader
+from misr.machine import scheduling_kept
 
 PICTURE_CODEC = {
     ".png": "png",
@@ -224,7 +225,9 @@ def write_avif(path: Path, frame: Frame, encoding: Encoding) -> None:
         configure(stream, encoding)
         picture = from_frame(frame, encoding.pix_fmt, Repacker())
         picture.pts, picture.time_base = 0, encoding.time_base
-        for packet in [*stream.encode(picture), *stream.encode(None)]:
+        with scheduling_kept():
+            packets = [*stream.encode(picture), *stream.encode(None)]
+        for packet in packets:
             out.mux(packet)
 
 

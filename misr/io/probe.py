@@ -12,6 +12,7 @@ import av
 from misr.frame import Color
 from misr.io.choice import default_codec
 from misr.io.opening import reason
+from misr.machine import scheduling_kept
 
 SOFTWARE = (
     "libx264",
@@ -86,7 +87,8 @@ def encoder_fault(name: str) -> str:
         plane.update(bytes(plane.buffer_size))
     frame.pts = 0
     try:
-        packets = [*context.encode(frame), *context.encode(None)]
+        with scheduling_kept():
+            packets = [*context.encode(frame), *context.encode(None)]
     except (av.error.FFmpegError, ValueError, NotImplementedError) as e:
         return reason(e)
     return "" if any(p.size for p in packets) else "gave no packet"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from misr.card import ModelCard
@@ -30,7 +30,7 @@ def write(weights: dict[str, torch.Tensor], card: ModelCard, folder: Path) -> Mo
     """Write weights and card, each under its name only when whole; the card, with the weights' sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / ".weights.part"
-    save_file(weights, part)
+    part.write_bytes(save(weights))  # save_file() makes a file that nobody else may read
     card = with_sha(card, part)
     part.replace(folder / "weights.safetensors")
     told = folder / ".card.part"
