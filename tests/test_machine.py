@@ -2,11 +2,13 @@
 
 import os
 import threading
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+import misr
 from misr import machine
 from misr.frame import Color
 from misr.io.encoder import Encoder, Encoding
@@ -118,9 +120,13 @@ def may_be_real_time() -> None:
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-def policies() -> set[int]:
-    """How the threads of this process are scheduled."""
-    return {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
+def in_real_time() -> list[str]:
+    """The threads of this process, by number, that others have to wait for."""
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # it has just ended
+            found += [task] if os.sched_getscheduler(int(task)) != os.SCHED_OTHER else []
+    return found
 
 
 @pytest.mark.usefixtures("may_be_real_time")
@@ -131,7 +137,7 @@ def test_scheduling_is_as_it_was_here_and_in_threads_begun_meanwhile() -> None:
         begun = threading.Thread(target=over.wait)
         begun.start()
         assert os.sched_getscheduler(begun.native_id or 0) == os.SCHED_FIFO
-    assert policies() == {os.SCHED_OTHER}
+    assert not in_real_time()
     over.set()
     begun.join()
 
@@ -143,8 +149,14 @@ def test_no_encoder_takes_real_time_for_itself(tmp_path: Path) -> None:
         "libsvtav1", "yuv420p", color, 64, 64, Fraction(1, 25), Fraction(25), Fraction(1), (("preset", "12"),)
     )
     encoder = Encoder(it)
-    assert policies() == {os.SCHED_OTHER}
+    assert not in_real_time()
     assert encoder.flush() == []
     assert encoder_fault("libsvtav1") == ""
-    media.picture(tmp_path, "avif")
-    assert policies() == {os.SCHED_OTHER}
+    picture = media.picture(tmp_path, "avif")
+    assert not in_real_time()
+    during = []
+    misr.upscale(picture, tmp_path / "out.avif", model="bicubic")
+    assert not in_real_time()
+    clip = media.clip(tmp_path, name="clip", frames=3, size=(64, 64))
+    misr.upscale(clip, tmp_path / "out.webm", model="bicubic", progress=lambda *_: during.extend(in_real_time()))
+    assert not during and not in_real_time()

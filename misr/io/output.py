@@ -18,6 +18,7 @@ from misr.io.opening import open_input, rational, reason
 from misr.io.pipes import PIPE_BYTES, PipeOut
 from misr.io.reader import ClipInfo
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, codec_name, kept_tags
+from misr.machine import scheduling_kept
 
 STANDARD_TAGS = {
     "title",
@@ -96,7 +97,8 @@ class Output:
             else:
                 self._container = av.open(target, "w", format=fmt, options=options)
             self._build(fmt, info, list(plans), source)
-            self._container.start_encoding()
+            with scheduling_kept():  # this opens every stream's encoder, once more
+                self._container.start_encoding()
         except MisrError:
             raise
         except (av.error.FFmpegError, ValueError, OSError) as e:
