@@ -57,7 +57,7 @@ def unshuffled(net: nn.Module, views: Tensor) -> list[Tensor]:
     b, t, *_ = views.shape
     if hasattr(net, "unroll"):
         return list(net.unroll(views, None, range(t)))  # type: ignore[operator]
-    make = net.phases if hasattr(net, "phases") and getattr(net, "cell", 1) else net
+    make = net.phases if hasattr(net, "phases") and getattr(net, "cell", True) else net
     return list(make(views, views.new_ones(b, t, 1, 1, 1), range(t)).unbind(1))  # type: ignore[operator]
 
 
