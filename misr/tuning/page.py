@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 from misr.io.output import Span
@@ -97,7 +96,9 @@ def part(ways: Ways, wanted: Settings) -> str:
     """The part of the first frame with most fine detail, as --crop has it; none where all of it is shown."""
     reader = open_reader(ways.source, Span(), wanted, upright=True)
     try:
-        frame = next(islice(at(reader, ways.facts.moment), 1))
+        frame = next(
+            f for f in at(reader, ways.facts.moment) if f.time >= ways.facts.moment
+        )  # at() begins at a keyframe
     finally:
         reader.close()
     w, h = (min(a, b) for a, b in zip(PART, (frame.width, frame.height), strict=True))
