@@ -22,6 +22,7 @@ import misr  # noqa: E402, F401  before torch: it sets how OpenMP threads wait
 
 import torch  # noqa: E402  isort: skip
 
+from misr.machine import cores  # noqa: E402  isort: skip
 from tests.browser import CHROMIUM  # noqa: E402  isort: skip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,9 +51,8 @@ def one_thread() -> Iterator[None]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """`-n auto`: a process for each core that this one may use, as far as memory goes; with one core none at all."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 8.0
-    return processes if (processes := min(cores, int(gib / GIB_EACH))) > 1 else 0
+    return processes if (processes := min(cores(), int(gib / GIB_EACH))) > 1 else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

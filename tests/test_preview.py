@@ -32,6 +32,14 @@ def plain_then_busy(folder: Path, busy: range, many: int = 60) -> Path:
     return path
 
 
+def test_frames_since_a_time_leave_out_what_is_decoded_before_it(tmp_path):
+    time = Fraction(17, 25)  # between the keyframes 10 and 20
+    reader = misr.open(plain_then_busy(tmp_path, range(0)))
+    assert next(detail.at(reader, time)).time == Fraction(10, 25)
+    assert [f.time for f in detail.since(reader, time)] == [Fraction(n, 25) for n in range(17, 60)]
+    reader.close()
+
+
 @pytest.mark.parametrize("most", [900, 30])
 def test_the_most_detailed_seconds_are_found(tmp_path, monkeypatch, most):
     monkeypatch.setattr(detail, "LOOK_THROUGH", most)  # read through, and by seeking

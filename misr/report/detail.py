@@ -101,3 +101,8 @@ def sampled(reader: AnyReader, first: Fraction, last: Fraction | None) -> Iterat
 def at(reader: AnyReader, time: Fraction) -> Iterator[Frame]:
     """Frames from the keyframe before `time` on."""
     return reader.near(time + SEEK_MARGIN_S) if isinstance(reader, Reader) else reader.frames(time)
+
+
+def since(reader: AnyReader, time: Fraction) -> Iterator[Frame]:
+    """Frames shown at `time` or later; what lies between the keyframe and it is decoded too."""
+    return (f for f in at(reader, time) if f.time >= time)

@@ -11,7 +11,7 @@ from pathlib import Path
 from misr.io.output import Span
 from misr.plan import Settings, open_reader
 from misr.report import Comparing, compare
-from misr.report.detail import at, busiest_place
+from misr.report.detail import busiest_place, since
 from misr.report.preview import rendered
 from misr.tuning.race import Command, Ways
 from misr.tuning.sheet import TEXTURE
@@ -96,9 +96,7 @@ def part(ways: Ways, wanted: Settings) -> str:
     """The part of the first frame with most fine detail, as --crop has it; none where all of it is shown."""
     reader = open_reader(ways.source, Span(), wanted, upright=True)
     try:
-        frame = next(
-            f for f in at(reader, ways.facts.moment) if f.time >= ways.facts.moment
-        )  # at() begins at a keyframe
+        frame = next(since(reader, ways.facts.moment))
     finally:
         reader.close()
     w, h = (min(a, b) for a, b in zip(PART, (frame.width, frame.height), strict=True))

@@ -18,7 +18,7 @@ from misr.frame import Frame
 from misr.io.filters import idet
 from misr.io.pyav import to_av
 from misr.pipeline import AnyReader
-from misr.report.detail import at, busiest_place
+from misr.report.detail import at, busiest_place, since
 from misr.scene import is_cut_between, signature
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -67,7 +67,7 @@ def spots(reader: AnyReader, many: int, seconds: float) -> Iterator[Spot]:
         wanted = info.start + place * length
         frames = list(islice(at(reader, wanted), 2 * run if short else run))
         if frames and frames[0].time in seen:  # keyframes lie far apart: go on from there
-            frames = list(islice((f for f in at(reader, wanted) if f.time >= wanted), run))
+            frames = list(islice(since(reader, wanted), run))
         if len(frames) < 3 and not (short and frames):
             continue  # past the end
         seen.add(frames[0].time)
