@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from misr.errors import MisrError, OutputError
+from misr.io.carried import Audio, Copy, Text, packet_time
 from misr.io.encoder import Encoding, configure
 from misr.io.opening import open_input, rational, reason
 from misr.io.pipes import PIPE_BYTES, PipeOut
@@ -46,7 +47,6 @@ LIVE = {
     "flush_packets": "1",
     "max_interleave_delta": "1",
 }  # streams come in order; raw pictures must not pile up in a queue
-LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Output:
         self._held: deque[av.Packet] = deque()
         self._written = Fraction(0)
         self._lock = threading.Lock()  # a pipe's sound arrives in the decoder's thread
-        self._copies: dict[int, _Copy] = {}
+        self._copies: dict[int, Copy] = {}
         try:
             options = muxer_options(fmt, source, encoding)
             if isinstance(target, PipeOut):
@@ -115,9 +115,9 @@ class Output:
             if plan.action == "picture":
                 self._picture = self._add_picture(fmt, info, stream)
             elif plan.action == "copy":
-                self._copies[plan.index] = _Copy(out, stream)
+                self._copies[plan.index] = Copy(out, stream)
             elif plan.action == "convert":
-                self._copies[plan.index] = (_Audio if plan.kind == "audio" else _Text)(out, stream, plan.codec)
+                self._copies[plan.index] = (Audio if plan.kind == "audio" else Text)(out, stream, plan.codec)
         if source is None:
             return
         for plan in plans:
@@ -214,154 +214,6 @@ class Output:
         """Let go of the target without a trailer's promise."""
         with suppress(av.error.FFmpegError, OSError, ValueError):  # the target is thrown away
             self._container.close()
-
-
-class _Copy:
-    """A stream whose packets pass untouched."""
-
-    def __init__(self, out: av.container.OutputContainer, stream: Any) -> None:
-        self.stream = out.add_stream_from_template(stream, opaque=True)
-        self.stream.metadata.update(kept_tags(dict(stream.metadata), out.format.name))
-        self.stream.disposition = stream.disposition
-        self._last: int | None = None
-        self._hidden: av.Packet | None = None
-        self._own_gaps = codec_name(stream) == "mov_text" and out.format.name in ("mp4", "mov", "3gp")
-        self._plays_all = stream.type == "audio" and out.format.name not in ("mp4", "mov", "3gp")
-
-    def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
-        """The packet as the output wants it; of sound that an edit list hides, at most the last one, which primes decoders."""
-        if self._plays_all and packet.is_discard and packet.size:
-            self._hidden = packet
-            return
-        if self._own_gaps and packet.size == 2:
-            return  # a cue without text, which is how MP4 spells a gap: the muxer writes those anew
-        if self._hidden is not None:
-            yield from self._passed(self._hidden, origin)
-            self._hidden = None
-        yield from self._passed(packet, origin)
-
-    def _passed(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
-        if packet.dts is None and packet.pts is None:
-            if not packet.size:
-                return  # the demuxer's end mark
-            packet.pts = packet.dts = round(origin / rational(packet.time_base))  # cover art carries no time
-        if origin:
-            shift = round(origin / rational(packet.time_base))
-            packet.pts = None if packet.pts is None else packet.pts - shift
-            packet.dts = None if packet.dts is None else packet.dts - shift
-        if packet.dts is None:
-            packet.dts = packet.pts
-        if packet.dts is not None and self._last is not None and packet.dts <= self._last and packet.pts is not None:
-            packet.dts = min(self._last + 1, max(packet.pts, packet.dts))  # a stumbling source clock
-        self._last = packet.dts
-        packet.stream = self.stream
-        yield packet
-
-    def flush(self) -> Iterator[av.Packet]:
-        return iter(())
-
-
-class _Audio(_Copy):
-    """A stream decoded, resampled as the encoder wants, and encoded anew."""
-
-    def __init__(self, out: av.container.OutputContainer, stream: Any, codec: str) -> None:
-        try:
-            encoder = av.Codec(codec, "w")
-        except ValueError:
-            raise OutputError(
-                f"no encoder {codec!r} here; -c:a copy, aac, libopus, flac, ac3 and pcm_s16le are"
-            ) from None
-        rates = [int(r) for r in encoder.audio_rates or []]
-        source = stream.codec_context
-        if source is None or encoder.type != "audio":
-            raise OutputError(f"audio stream {stream.index} cannot become {codec}; leave -c:a out or write .mkv")
-        rate = (
-            source.sample_rate
-            if not rates or source.sample_rate in rates
-            else min(rates, key=lambda r: abs(r - source.sample_rate))
-        )
-        formats = [f.name for f in encoder.audio_formats or []]
-        if source.layout.name.endswith("channels"):  # PCM in MKV does not say which; the usual ones, as ffmpeg guesses
-            source.layout = LAYOUTS.get(source.layout.nb_channels, source.layout.name)
-        self.stream = out.add_stream(codec, rate=rate)
-        context = self.stream.codec_context
-        context.layout = source.layout.name
-        context.format = source.format.name if not formats or source.format.name in formats else formats[0]
-        context.time_base = Fraction(1, rate)
-        self.stream.metadata.update(kept_tags(dict(stream.metadata), out.format.name))
-        self.stream.disposition = stream.disposition
-        self._resampler = av.AudioResampler(format=context.format.name, layout=context.layout.name, rate=rate)
-        self._origin = Fraction(0)
-
-    def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
-        self._origin = origin
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:
-            frames = []  # a damaged packet of sound: its time stays silent
-        for frame in frames:
-            yield from self._encoded(frame)
-
-    def _encoded(self, frame: av.AudioFrame | None) -> Iterator[av.Packet]:
-        if frame is not None and self._origin and frame.pts is not None:
-            frame.pts -= round(self._origin / rational(frame.time_base))
-        for ready in self._resampler.resample(frame):
-            yield from self.stream.encode(ready)
-
-    def flush(self) -> Iterator[av.Packet]:
-        yield from self._encoded(None)
-        yield from self.stream.encode(None)
-
-
-class _Text(_Copy):
-    """Text subtitles carried over to another codec by FFmpeg's own decoder and encoder."""
-
-    def __init__(self, out: av.container.OutputContainer, stream: Any, codec: str) -> None:
-        self._decoder = stream.codec_context
-        self.stream = out.add_stream(codec)
-        self._encoder = self.stream.codec_context
-        header = self._decoder.subtitle_header or (
-            codec_name(stream) in ("ass", "ssa") and self._decoder.extradata
-        )  # styles
-        self._encoder.subtitle_header = header if header else ASS_HEADER
-        self._encoder.time_base = Fraction(1, 1000)
-        self.stream.metadata.update(kept_tags(dict(stream.metadata), out.format.name))
-        self.stream.disposition = stream.disposition
-
-    def packets(self, packet: av.Packet, origin: Fraction) -> Iterator[av.Packet]:
-        at = packet_time(packet)
-        if at is None or not packet.size:
-            return
-        duration = round((packet.duration or 0) * rational(packet.time_base) * 1000)
-        found = self._decoder.decode2(packet)
-        if found is None:
-            return
-        found.pts = round((at - origin) * av.time_base)
-        out = self._encoder.encode_subtitle(found)
-        out.time_base = Fraction(1, 1000)
-        out.pts = out.dts = round((at - origin) * 1000)
-        out.duration = duration
-        out.stream = self.stream
-        yield out
-
-
-ASS_HEADER = b"""[Script Info]
-ScriptType: v4.00+
-
-[V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, \
-ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
-
-[Events]
-Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
-"""
-
-
-def packet_time(packet: av.Packet) -> Fraction | None:
-    """When a packet is due, in seconds of the source's clock; None for end marks and cover art."""
-    stamp = packet.dts if packet.dts is not None else packet.pts
-    return None if stamp is None else stamp * rational(packet.time_base)
 
 
 def attach(out: Any, source: av.container.InputContainer, index: int) -> None:
