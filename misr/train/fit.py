@@ -136,7 +136,17 @@ def fit(
         say(study.told)
     if run.step:
         say(f"going on at step {run.step}")
-    train(run, study.source, study.loss, study.check, every=wanted.every, stepped=stepped, tell=tell)
+    train(
+        run,
+        study.source,
+        study.loss,
+        study.check,
+        every=wanted.every,
+        stepped=stepped,
+        tell=tell,
+        partner=study.partner,
+        also=study.also,
+    )
     outcome = finish(run, study, card, footage, wanted) if ranks.first() else Outcome(wanted.out, card, 0, 0, "")
     if outcome.card.note:
         say(outcome.card.note)

@@ -17,7 +17,7 @@ from misr.resample import resample
 from misr.train import heldout, proxy, valid
 from misr.train.data import Material, Sampler
 from misr.train.heldout import Hiding
-from misr.train.loop import Loss, Source
+from misr.train.loop import Loss, Partner, Source
 from misr.train.losses import Kind, Objective
 from misr.train.scenes import Scenes
 from misr.train.sources import Ahead, Crops, Mixture, pairs_of
@@ -35,6 +35,7 @@ class Lesson:
     """A source, its loss(net, batch, squares), check(net) in dB, what a baseline has there; sample: views to try a net on.
 
     settle(net)    what is done to the net when it has learned
+    partner        what learns beside it; also(net): more that a line of the log says
     told           what a user who weighs terms should know
     """
 
@@ -46,6 +47,8 @@ class Lesson:
     sample: Tensor
     settle: Callable[[nn.Module], None] = lambda net: None
     told: str = ""
+    partner: Partner | None = None
+    also: Callable[[nn.Module], dict[str, float]] = lambda net: {}
 
 
 def lesson(

@@ -40,6 +40,22 @@ class Source(Protocol):
         """Go on where state() was taken."""
 
 
+class Partner(Protocol):
+    """What learns beside the net, as a discriminator does: with weights and an optimiser of its own."""
+
+    def step(self) -> None:
+        """Learn from the batch whose loss was taken last; called after each step of the net."""
+
+    def state(self) -> Any:
+        """What restore() needs: tensors, numbers, and lists and dicts of them."""
+
+    def restore(self, state: Any) -> None:
+        """Go on where state() was taken."""
+
+    def figures(self) -> dict[str, float]:
+        """What a line of the log says of it: means since last asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What decides how weights are found. Its length is `steps`, or `minutes` of work where steps is 0."""
@@ -93,7 +109,7 @@ class Run:
         self.optimiser = Soap(
             [p for p in self.net.parameters() if p.requires_grad], recipe.rate, longest=longest, floor=floor
         )
-        self.step, self.seconds, self.usual, self.source_state = 0, 0.0, 0.0, None
+        self.step, self.seconds, self.usual, self.source_state, self.partner_state = 0, 0.0, 0.0, None, None
         if self.path.exists():
             self.resume()
 
@@ -108,7 +124,7 @@ class Run:
         recipe = self.recipe
         return min(1.0, self.step / recipe.steps if recipe.steps else self.seconds / (60 * recipe.minutes))
 
-    def save(self, source: Source | None = None) -> None:
+    def save(self, source: Source | None = None, partner: Partner | None = None) -> None:
         """Write the checkpoint; a crash in the middle leaves the former one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
@@ -120,6 +136,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "recipe": asdict(self.recipe),
             "sources": ranks.gathered(source.state()) if source else None,
+            "partner": partner.state() if partner else None,
         }
         if not ranks.first():
             return
@@ -138,6 +155,7 @@ class Run:
         if sources and len(sources) != ranks.count():
             raise InputError(f"{self.path}: begun with {len(sources)} processes; go on with as many, or --restart")
         self.source_state = sources[ranks.mine()] if sources else None
+        self.partner_state = state.get("partner")
 
     def update(self, loss: Callable[[nn.Module, bool], Tensor]) -> Tensor:
         """One step down loss(net, squares); its value before the step. A gradient that is not finite moves nothing."""
@@ -193,38 +211,47 @@ def train(
     stepped: Callable[[Run], None] = lambda run: None,
     update: Callable[[Any], Tensor] | None = None,
     enough: Callable[[], bool] = lambda: False,
+    partner: Partner | None = None,
+    also: Callable[[nn.Module], dict[str, float]] = lambda net: {},
 ) -> nn.Module:
     """Run to the recipe's end, or until there is `enough` for now.
 
-    Each `every` steps leave a checkpoint and a line of log.jsonl with check(average) in dB. stepped(run) is called after
-    every step, tell(line) after every line; update(batch) makes a step in another way than run.update. Of several
-    processes the first checks and writes.
+    Each `every` steps leave a checkpoint and a line of log.jsonl with check(average) in dB, the partner's figures and
+    also(average). stepped(run) is called after every step, tell(line) after every line; update(batch) makes a step in
+    another way than run.update; a partner makes its own after each. Of several processes the first checks and writes.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     if run.source_state is not None:
         source.restore(run.source_state)
+    if partner and run.partner_state is not None:
+        partner.restore(run.partner_state)
     losses: list[Tensor] = []
     update = update or (lambda batch: run.update(lambda net, squares: loss(net, batch, squares)))
     over = run.done >= 1
     while not over:
         began = time.monotonic()
         batch = source.draw()
-        waited = time.monotonic() - began
+        elsewhere = time.monotonic() - began
         losses.append(update(batch))
-        run.seconds = ranks.agreed(run.seconds + waited)  # all must see the same end and the same rate
+        if partner:
+            began = time.monotonic()
+            partner.step()
+            elsewhere += time.monotonic() - began
+        run.seconds = ranks.agreed(run.seconds + elsewhere)  # all must see the same end and the same rate
         stepped(run)
         over = run.done >= 1 or enough()
         if run.step % every == 0 or over:
-            run.save(source)
+            run.save(source, partner)
             if ranks.first():
-                tell(report(run, float(torch.stack(losses).mean()), check))
+                figures = (partner.figures() if partner else {}) | also(run.average)
+                tell(report(run, float(torch.stack(losses).mean()), check, figures))
             losses = []
     return run.average
 
 
-def report(run: Run, loss: float, check: Callable[[nn.Module], float]) -> dict[str, float]:
+def report(run: Run, loss: float, check: Callable[[nn.Module], float], figures: dict[str, float]) -> dict[str, float]:
     """A line of log.jsonl, written."""
-    line = {"step": run.step, "loss": loss, "valid_db": check(run.average), "seconds": round(run.seconds)}
+    line = {"step": run.step, "loss": loss, "valid_db": check(run.average), "seconds": round(run.seconds), **figures}
     with (run.folder / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
     return line
