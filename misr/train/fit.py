@@ -1,9 +1,7 @@
 """From clips and pictures to a model directory: all that `misr train` does, in one call."""
 
-import json
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +14,7 @@ from misr.errors import InputError
 from misr.nets import NETS
 from misr.train import burst_lessons, export, features, losses, ranks, revisits
 from misr.train.data import Material
+from misr.train.folder import enter, settings
 from misr.train.footage import Footage, gather
 from misr.train.lessons import Lesson, lesson
 from misr.train.loop import Recipe, Run, train
@@ -27,16 +26,6 @@ Say = Callable[[str], None]
 # Of a covariance of gradients, the longest side that is quick to turn: a kernel 9x9 of 64 channels has 5184.
 LONGEST = 2048
 FLOOR = 1e-6  # of a gradient in its eigenbasis: float32 knows no less beside its largest entry
-FREE = {
-    "out",
-    "run",
-    "restart",
-    "device",
-    "threads",
-    "every",
-    "trained_on",
-    "command",
-}  # change nothing that is learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,34 +258,6 @@ def freeze(net: nn.Module, wanted: Training) -> None:
         if not isinstance(getattr(net, part, None), nn.Module):
             raise InputError(f"--freeze {part}: the net has {', '.join(dict(net.named_children()))}")
         getattr(net, part).requires_grad_(False)
-
-
-def settings(folder: Path, wanted: Training) -> dict[str, Any]:
-    """What decides the run, as JSON has it; InputError when the folder holds a run of other settings that is to go on."""
-    ours = {k: v for k, v in asdict(wanted).items() if k not in FREE}
-    ours |= {"data": [str(Path(p).resolve()) for p in wanted.data], "loss": str(losses.read(wanted.loss))}
-    if wanted.features not in (None, "self"):
-        ours["features"] = str(Path(wanted.features).resolve())
-    ours = json.loads(json.dumps(ours))
-    path = folder / "settings.json"
-    if ranks.first() and not wanted.restart and path.is_file() and (folder / "checkpoint.pt").is_file():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        if other := [k for k in ours if ours[k] != theirs.get(k)]:
-            k = other[0]
-            raise InputError(
-                f"{folder} holds a run with {k} {theirs.get(k)!r}, not {ours[k]!r}; --restart it, or give --run"
-            )
-    return ours
-
-
-def enter(folder: Path, wanted: Training, ours: dict[str, Any]) -> None:
-    """Make the run's folder, or take it up; nothing was touched before what is learned from had been read."""
-    if not ranks.first():
-        return
-    if wanted.restart and folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.json").write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
 
 
 def recipe(wanted: Training, device: torch.device) -> Recipe:
