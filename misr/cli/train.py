@@ -80,6 +80,13 @@ def train(
             "--optics", help="How views come about, heldout: Gaussian sigma in pixels; 0: bicubic, of bursts 0.27."
         ),
     ] = 0,
+    small: Annotated[
+        Text,
+        typer.Option(
+            "--small",
+            help="A folder with a small picture for each sharp one of DATA, of the same name: real pairs in place of shrinking.",
+        ),
+    ] = None,
     views: Annotated[
         int, typer.Option("--views", help="Longest window, where the net fuses views (12; 16 of a burst).")
     ] = 0,
@@ -141,6 +148,7 @@ def train(
         freeze=None if freeze is None else tuple(p for p in freeze.split(",") if p and p != "none"),
         degradation=cast("Degradation", degradation),
         optics=optics,
+        small=small,
         views=views,
         frames=frames,
         crop=crop,

@@ -138,6 +138,15 @@ class Material:
     valid_clips: list[Plane]
 
 
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A small plane (h, w) that was not made of its sharp one (s*h, s*w), uint8 luma 16-235, and what both are called."""
+
+    name: str
+    small: Plane
+    sharp: Plane
+
+
 def pack_scenes(root: Path, out: Path, *, frames: int = 20, apart: int = 64) -> None:
     """Decode root/photo and root/video into one npz of stills and stacks, which load() reads too, as stills alone."""
     train, valid = stills(root / "photo")

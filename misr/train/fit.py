@@ -12,7 +12,7 @@ from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.nets import NETS
-from misr.train import burst_lessons, export, features, losses, ranks, revisits
+from misr.train import burst_lessons, counterparts, export, features, losses, ranks, revisits
 from misr.train.data import Material
 from misr.train.folder import enter, settings
 from misr.train.footage import Footage, gather
@@ -37,6 +37,7 @@ class Training:
     views, frames, crop   views of the longest window, views a batch, LR pixels of a side
     degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic,
                   of bursts for what is usual; they have a degradation and a loss of their own
+    small         a folder with a small picture for each sharp one of data, learned from in place of shrinking
     loss          smooth-l1, charbonnier, l2, or a sum of terms (see losses.read)
     features      for terms that see features: a file of VGG19's weights, or self; None: where torchvision keeps them
     start         a model whose weights are the first; motion: one whose motion the net gets, whatever else it is
@@ -55,6 +56,7 @@ class Training:
     crop: int = 64
     degradation: Degradation = "bi"
     optics: float = 0.0
+    small: str | None = None
     loss: str = "smooth-l1"
     features: str | None = None
     rate: float = 0
@@ -120,7 +122,10 @@ def fit(
         if isinstance(kind, losses.Objective) and kind.sees:
             seen = kind.features or features.own(footage.material, folder, device, seed=wanted.seed, say=say)
             kind = kind.bound(features.ready(seen, device))
-        study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
+        if wanted.small:
+            study = counterparts.lesson(wanted, run.net, footage, device, seed=seed, kind=kind, done=lambda: run.done)
+        else:
+            study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
     if study.told:
         say(study.told)
     if run.step:
@@ -167,6 +172,8 @@ def fuses(net: nn.Module) -> bool:
 
 def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
     """What is learned from: bursts where a net fuses them and hidden views are the labels, else clips and pictures."""
+    if wanted.small:
+        return counterparts.gather(wanted, net, say)
     if wanted.labels == "hr" or not fuses(net):
         return gather(wanted.data, most_bytes=int(wanted.memory * 2**30), halve=wanted.labels == "hr", say=say)
     most_bytes = int(wanted.memory * 2**30)
@@ -245,6 +252,7 @@ def check(wanted: Training) -> None:
         raise InputError("--crop is at least 8, and steps, minutes, views, frames, rate and optics are not negative")
     if wanted.crop % 2:
         raise InputError(f"--crop {wanted.crop}: an even number is wanted")
+    counterparts.check(wanted)
     if (wanted.out / "card.json").is_file() and not (wanted.run or Path("runs") / wanted.out.name).is_dir():
         raise InputError(f"{wanted.out} holds a model that no run here has made; choose another -o, or remove it")
 
@@ -289,15 +297,16 @@ def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: T
 
 
 def kept(run: Run, study: Lesson, card: ModelCard, wanted: Training) -> tuple[nn.Module, ModelCard, float, str]:
-    """What is worth keeping, its card, its dB and a note: without sharp frames the start, or a method without learning, may be.
+    """What is worth keeping, its card, its dB and a note: where labels are few, the start or a method without learning may be.
 
-    The trained net is kept only if it predicts views that no fit has seen better than both; one that is no number, never.
+    Of hidden views and of pairs the trained net is kept only if it is better than both on what no fit has seen; one that is
+    no number, never.
     """
     net, valid_db = run.average, study.check(run.average)
     best = net, card, valid_db, ""
-    if wanted.labels == "hr":
+    if wanted.labels == "hr" and not wanted.small:
         return best
-    why = f"training made it no better on views it had not seen ({valid_db:.2f} dB)"
+    why = f"training made it no better on {'pairs' if wanted.small else 'views'} it had not seen ({valid_db:.2f} dB)"
     if wanted.start:
         first = student(wanted)[0].to(run.device).eval()
         if not best[2] > (first_db := study.check(first)):

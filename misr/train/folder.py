@@ -32,6 +32,8 @@ def settings(folder: Path, wanted: Training) -> dict[str, Any]:
     ours |= {"data": [str(Path(p).resolve()) for p in wanted.data], "loss": str(losses.read(wanted.loss))}
     if wanted.features not in (None, "self"):
         ours["features"] = str(Path(wanted.features).resolve())
+    if wanted.small:
+        ours["small"] = str(Path(wanted.small).resolve())
     ours = json.loads(json.dumps(ours))
     path = folder / "settings.json"
     if ranks.first() and not wanted.restart and path.is_file() and (folder / "checkpoint.pt").is_file():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from misr.errors import InputError
-from misr.train.data import Material, load_scenes
+from misr.train.data import Material, Twin, load_scenes
 from misr.train.degrade import Plane
 from misr.train.revisits import Place
 
@@ -21,6 +21,7 @@ class Footage:
     """Pixels of both sides, the sources on each, and what a user should know of how they were taken.
 
     places    pieces of bursts, where those are what is learned from
+    twins     pairs of small and sharp pictures to learn from, and to judge by, where those are
     """
 
     material: Material
@@ -28,12 +29,15 @@ class Footage:
     valid: tuple[str, ...]
     notes: tuple[str, ...]
     places: tuple[Place, ...] = ()
+    twins: tuple[tuple[Twin, ...], tuple[Twin, ...]] = ((), ())
 
     @property
     def used(self) -> str:
         """What was learned from, for a card."""
         if self.places:
             return f"{self.bursts}, views hidden from the net"
+        if self.pairs:
+            return self.pairs + (f", and {len(self.train)} other sources made like them" if self.train else "")
         return f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
 
     @property
@@ -42,11 +46,19 @@ class Footage:
         return f"{len(self.train)} burst{'s' if len(self.train) > 1 else ''}"
 
     @property
+    def pairs(self) -> str:
+        """How many pairs of small and sharp pictures are learned from; nothing where none are."""
+        n = len(self.twins[0])
+        return f"{n} pair{'s' if n > 1 else ''} of small and sharp pictures" if n else ""
+
+    @property
     def told(self) -> str:
         """How much there is, in one line."""
         it = self.material
         if self.places:
             return f"{len(self.places)} pieces of {self.bursts}; a quarter of the views of each judges"
+        if self.pairs:
+            return f"{self.pairs} to learn from; {len(self.twins[1])} to judge by"
         size = sum(p.nbytes for p in (*it.stills, *it.valid_stills, *it.clips, *it.valid_clips))
         others = f"{len(self.valid)} others" if self.valid else "the packs' own, or their end"
         return (

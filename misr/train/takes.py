@@ -67,13 +67,18 @@ def codes(frame: Frame) -> Plane:
     return (16.5 + 219 * white).clamp_(0, 255).to(torch.uint8).numpy()
 
 
-def picture(path: str, most_bytes: int) -> list[Plane]:
-    """A still at its size and at half of it; smaller, where memory is short; nothing where it is tiny."""
+def still(path: str) -> Plane:
+    """The luma of a still, upright, at its size."""
     reader = open_reader(path, Span(), Settings(deinterlace="off"), upright=True)
     try:
-        plane = codes(next(iter(reader.frames())))
+        return codes(next(iter(reader.frames())))
     finally:
         reader.close()
+
+
+def picture(path: str, most_bytes: int) -> list[Plane]:
+    """A still at its size and at half of it; smaller, where memory is short; nothing where it is tiny."""
+    plane = still(path)
     while plane.nbytes * 5 // 4 > max(most_bytes, 1 << 18):
         plane = halved(plane)
     both = [plane, halved(plane)] if min(plane.shape) >= 512 else [plane]
