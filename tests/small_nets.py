@@ -7,7 +7,7 @@ import torch
 
 from misr.nets import NETS
 
-TOLD = ("kernel", "up", "shared", "dense", "activation", "tail", "part")  # options that tell entries apart
+TOLD = ("kernel", "up", "shared", "dense", "activation", "tail", "part", "back")  # options that tell entries apart
 KERNELS = ["nearest", "bilinear", "bicubic", "lanczos"]
 
 
@@ -45,6 +45,7 @@ SMALL: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
     "prosr": ((2, 8), {"width": 8, "growth": 4, "blocks": [[2, 1], [1], [1]]}),
     "dbpn": ((2, 3, 4), {"features": 8, "width": 4, "stages": 3}),
     "hourglass": ((2, 3), {"width": 8, "stacks": 2, "depth": 1}),
+    "cincgan": ((2, 3), {"front": {"width": 4, "blocks": 1}, "back_options": {"depth": 3}}),
     "spandrel": ((2,), {"channels": 3}),
     "best": ((2,), {}),
     "mean": ((2,), {}),
@@ -65,6 +66,7 @@ NET_LIST += [
     Entry("espcn", 2, SMALL["espcn"][1] | {"activation": "relu", "squash": "tanh", "channels": 3}),
     Entry("srresnet", 4, SMALL["srresnet"][1] | {"tail": "prelu", "squash": True, "channels": 3}),
     Entry("edsr", 2, SMALL["edsr"][1] | {"part": 0.1, "channels": 3}),
+    Entry("cincgan", 2, {"front": {"width": 4, "blocks": 0}, "back": "swinir", "back_options": SMALL["swinir"][1]}),
 ]
 
 

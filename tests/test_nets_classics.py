@@ -56,7 +56,9 @@ def shuffled(net: torch.nn.Module) -> list[torch.nn.Module]:
     """The layers whose channels a net itself shuffles to its picture."""
     if hasattr(net, "stages"):
         return [stage.detail for stage in net.stages]
-    return [net.layers[-1]] if type(net).__name__ == "Espcn" else []
+    if type(net).__name__ == "Cincgan":
+        return shuffled(net.back)
+    return [net.layers[-1]] if type(net).__name__ in ("Espcn", "Fast") else []
 
 
 def even(layer: torch.nn.Module, factor: int) -> None:
@@ -135,6 +137,11 @@ def test_prosr_grows_level_by_level_and_blends_each_in():
         ("swinir", {"heads": 7}, "multiple of heads"),
         ("swinir", {"up": "x"}, "direct or classical"),
         ("prosr", {"blocks": []}, "takes 1"),
+        ("cincgan", {"channels": 3}, "front and back see a plane"),
+        ("cincgan", {"front": {"width": 0}}, "a channel or more"),
+        ("cincgan", {"back": "gru"}, "back 'gru': a net of one view is wanted; there is fast, srcnn, "),
+        ("cincgan", {"back": "cincgan"}, "a net of one view is wanted"),
+        ("cincgan", {"back": "edsr", "back_options": {"channels": 3}}, "has 3 channels; one of a plane is wanted"),
     ],
 )
 def test_options_that_cannot_be_are_named(name, options, said):

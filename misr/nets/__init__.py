@@ -20,6 +20,7 @@ The contract above holds for them too, of views that lie on one grid already.
 from torch import nn
 
 from misr.nets.burst import Burst
+from misr.nets.cincgan import Cincgan
 from misr.nets.classical import Best, Map, Mean, ShiftAndAdd
 from misr.nets.dbpn import Dbpn
 from misr.nets.edsr import Edsr
@@ -56,6 +57,7 @@ NETS: dict[str, type[nn.Module]] = {
     "prosr": Prosr,
     "dbpn": Dbpn,
     "hourglass": StackedHourglass,
+    "cincgan": Cincgan,
     "spandrel": Spandrel,
     "best": Best,
     "mean": Mean,
@@ -70,6 +72,7 @@ __all__ = [
     "NETS",
     "Best",
     "Burst",
+    "Cincgan",
     "Dbpn",
     "Edsr",
     "Espcn",
