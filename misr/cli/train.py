@@ -99,15 +99,21 @@ def train(
         str,
         typer.Option(
             "--loss",
-            help="smooth-l1, charbonnier, l2 (smooth-l1 for bursts); or a sum such as 'l1 + 0.006*content + 2e-8*tv' of l1, l2, "
-            "smooth-l1, charbonnier, content, texture, tv: see docs/training.md.",
+            help="smooth-l1, charbonnier, l2 (bursts have their own); or a sum such as '1*l2 + 0.006*content + 1e-3*adversarial' "
+            "of l1, l2, smooth-l1, charbonnier, content, texture, tv, adversarial, feature-adversarial: see docs/training.md.",
         ),
     ] = "smooth-l1",
     features: Annotated[
         Text,
         typer.Option(
             "--features",
-            help="For content, texture: a file of VGG19's weights (torchvision's by default); self: learn them.",
+            help="For what sees features: a file of VGG19's weights (torchvision's by default); self: learn them.",
+        ),
+    ] = None,
+    discriminator: Annotated[
+        int | None,
+        typer.Option(
+            "--discriminator", help="For adversarial terms: channels of its first layer (64; 16 suits a CPU)."
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights and data.")] = 0,
@@ -155,6 +161,7 @@ def train(
         rate=rate,
         loss=loss,
         features=features,
+        discriminator=discriminator,
         seed=seed,
         options=dict(pair(text) for text in option or []),
         run=run,
@@ -220,4 +227,6 @@ class Bar:
 
         self.meter.figures.update(loss=line["loss"], valid_db=line["valid_db"])
         if not self.meter.shown:
-            say(f"step {line['step']:.0f}: loss {line['loss']:.5f}, {line['valid_db']:.2f} dB, {line['seconds']:.0f} s")
+            more = "".join(f"{name} {line[name]:.3f}, " for name in ("perceptual", "d_real", "d_fake") if name in line)
+            said = f"step {line['step']:.0f}: loss {line['loss']:.5f}, {line['valid_db']:.2f} dB, {more}"
+            say(f"{said}{line['seconds']:.0f} s")

@@ -20,9 +20,9 @@ from misr.nets import Interpolate
 from misr.train import valid
 from misr.train.data import Material, Sampler, Twin, pair
 from misr.train.footage import Footage, split
-from misr.train.lessons import Lesson, weighed
+from misr.train.lessons import Lesson, summed
 from misr.train.loop import Source
-from misr.train.losses import Kind, Objective
+from misr.train.losses import Kind
 from misr.train.sources import Crops
 from misr.train.video import supervised
 
@@ -179,15 +179,15 @@ def lesson(
     scale, cell = int(net.scale), max(1, int(net.cell))  # type: ignore[arg-type]
     learn, judge = footage.twins
     those = trials(judge, device)
-    return Lesson(
+    study = Lesson(
         crops(wanted, learn, scale, cell, device, seed),
         partial(supervised, kind=kind, done=done),
         lambda it: valid.psnr_db(it, those),
         valid.psnr_db(Interpolate(scale=scale), those),
         "bicubic",
         those[0].views[..., :64, :64],
-        told=weighed(kind, those[0]) if isinstance(kind, Objective) else "",
     )
+    return summed(study, kind, those, wanted, device, done)
 
 
 def crops(wanted: Training, twins: Sequence[Twin], scale: int, cell: int, device: torch.device, seed: int) -> Source:

@@ -83,6 +83,10 @@ class Features(nn.Module):
         """The names of the layers that can be asked for, from shallow to deep."""
         return tuple(name for name in self.names if name)
 
+    def channels(self, layer: str) -> int:
+        """How many channels the map of a layer has."""
+        return [part.out_channels for part in self.features if isinstance(part, nn.Conv2d)][self.layers.index(layer)]
+
     def forward(self, plane: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Maps (b, channels, h / 2**k, w / 2**k) of luma planes (b, 1, h, w), code values / 255, by layer.
 
@@ -116,8 +120,8 @@ def known(told: str | None) -> Features | None:
     path = Path(told) if told else Path(torch.hub.get_dir()) / "checkpoints" / VGG19_FILE
     if told is None and not path.is_file():
         raise InputError(
-            f"content and texture want the weights of VGG19, and {path} is not there; give --features FILE with "
-            f"torchvision's {VGG19_FILE}, or --features self for a small net that learns on your own data first"
+            f"content, texture and feature-adversarial want the weights of VGG19, and {path} is not there; give --features "
+            f"FILE with torchvision's {VGG19_FILE}, or --features self for a small net that learns on your own data first"
         )
     return vgg19(path)
 

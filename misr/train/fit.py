@@ -12,7 +12,7 @@ from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.nets import NETS
-from misr.train import burst_lessons, counterparts, export, features, losses, ranks, revisits
+from misr.train import adversary, burst_lessons, counterparts, export, features, losses, ranks, revisits
 from misr.train.data import Material
 from misr.train.folder import enter, settings
 from misr.train.footage import Footage, gather
@@ -40,6 +40,7 @@ class Training:
     small         a folder with a small picture for each sharp one of data, learned from in place of shrinking
     loss          smooth-l1, charbonnier, l2, or a sum of terms (see losses.read)
     features      for terms that see features: a file of VGG19's weights, or self; None: where torchvision keeps them
+    discriminator   channels of the first layer of those that adversarial terms ask, 64 by default
     start         a model whose weights are the first; motion: one whose motion the net gets, whatever else it is
     freeze        parts of the net that stay as they are; by default a motion that another model has learned
     """
@@ -59,6 +60,7 @@ class Training:
     small: str | None = None
     loss: str = "smooth-l1"
     features: str | None = None
+    discriminator: int | None = None
     rate: float = 0
     seed: int = 0
     start: str = ""
@@ -119,7 +121,7 @@ def fit(
     if fuses(run.net):
         study = burst_lessons.lesson(wanted, run.net, footage, device, seed=seed)
     else:
-        if isinstance(kind, losses.Objective) and kind.sees:
+        if isinstance(kind, losses.Objective) and (kind.sees or wanted.features):
             seen = kind.features or features.own(footage.material, folder, device, seed=wanted.seed, say=say)
             kind = kind.bound(features.ready(seen, device))
         if wanted.small:
@@ -151,10 +153,14 @@ def fit(
 def objective(wanted: Training, net: nn.Module) -> losses.Kind:
     """What is made small, with the features it asks for where others have trained them; InputError for what cannot be."""
     kind = losses.read(wanted.loss)
-    if isinstance(kind, losses.Objective) and (fuses(net) or wanted.labels != "hr"):
-        what = f"--net {wanted.net or 'of --start'} fuses bursts" if fuses(net) else f"--labels {wanted.labels}"
-        raise InputError(f"--loss {wanted.loss!r}, {what}: sums of terms are for sharp frames of clips and pictures")
-    if not (isinstance(kind, losses.Objective) and kind.sees):
+    if fuses(net) and kind != "smooth-l1":
+        what = f"--net {wanted.net} fuses bursts" if wanted.net else f"{wanted.start} fuses bursts"
+        raise InputError(f"--loss {wanted.loss!r}: {what}, which has a loss of its own; leave --loss out")
+    if isinstance(kind, losses.Objective) and wanted.labels != "hr":
+        what = f"--labels {wanted.labels}: sums of terms are for sharp frames of clips and pictures"
+        raise InputError(f"--loss {wanted.loss!r}, {what}")
+    adversary.check(kind, wanted.loss, wanted.discriminator)
+    if not (isinstance(kind, losses.Objective) and (kind.sees or kind.judged and wanted.features)):
         if wanted.features is not None:
             raise InputError(
                 f"--features {wanted.features}: no term of --loss {wanted.loss!r} sees features; add content"
@@ -280,6 +286,7 @@ def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: T
     """Write the model directory; its scores are those of the last check."""
     study.settle(run.average)
     net, card, valid_db, note = kept(run, study, card, wanted)
+    looks = {f"valid_{name}": round(x, 4) for name, x in study.also(net).items() if name == "perceptual"}
     made = export.export(
         net,
         replace(
@@ -287,8 +294,8 @@ def finish(run: Run, study: Lesson, card: ModelCard, footage: Footage, wanted: T
             precisions=export.precisions(net, study.sample),
             recipe=wanted.command,
             trained_on=wanted.trained_on or footage.used,
-            note=note,
-            scores={"valid_psnr_db" if wanted.labels == "hr" else "heldout_psnr_db": round(valid_db, 2)},
+            note=note or study.note,
+            scores={"valid_psnr_db" if wanted.labels == "hr" else "heldout_psnr_db": round(valid_db, 2)} | looks,
         ),
         wanted.out,
     )
@@ -304,7 +311,7 @@ def kept(run: Run, study: Lesson, card: ModelCard, wanted: Training) -> tuple[nn
     """
     net, valid_db = run.average, study.check(run.average)
     best = net, card, valid_db, ""
-    if wanted.labels == "hr" and not wanted.small:
+    if study.note or wanted.labels == "hr" and not wanted.small:  # what is to look true is not to be judged by dB
         return best
     why = f"training made it no better on {'pairs' if wanted.small else 'views'} it had not seen ({valid_db:.2f} dB)"
     if wanted.start:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ from misr import zoo
 from misr.errors import InputError
 from misr.nets import Interpolate
 from misr.resample import resample
-from misr.train import heldout, proxy, valid
+from misr.train import adversary, heldout, proxy, valid
 from misr.train.data import Material, Sampler
 from misr.train.heldout import Hiding
+from misr.train.looks import Looks
 from misr.train.loop import Loss, Partner, Source
-from misr.train.losses import Kind, Objective
+from misr.train.losses import Kind, Objective, Tally
 from misr.train.scenes import Scenes
 from misr.train.sources import Ahead, Crops, Mixture, pairs_of
 from misr.train.video import Windows, supervised
@@ -36,7 +37,7 @@ class Lesson:
 
     settle(net)    what is done to the net when it has learned
     partner        what learns beside it; also(net): more that a line of the log says
-    told           what a user who weighs terms should know
+    told           what a user who weighs terms should know; note: what the card of what comes of it should say
     """
 
     source: Source
@@ -47,6 +48,7 @@ class Lesson:
     sample: Tensor
     settle: Callable[[nn.Module], None] = lambda net: None
     told: str = ""
+    note: str = ""
     partner: Partner | None = None
     also: Callable[[nn.Module], dict[str, float]] = lambda net: {}
 
@@ -150,14 +152,42 @@ def from_truth(
     )
     if not those:
         raise InputError(f"what is held out for validation is too small for x{scale}; add larger clips or pictures")
-    return Lesson(
+    study = Lesson(
         source,
         partial(supervised, kind=kind, done=done),
         lambda it: valid.psnr_db(it, those),
         valid.psnr_db(Interpolate(scale=scale), those),
         "bicubic",
         those[0].views[..., :64, :64],
-        told=weighed(kind, those[0]) if isinstance(kind, Objective) else "",
+    )
+    return summed(study, kind, those, wanted, device, done)
+
+
+def summed(
+    study: Lesson,
+    kind: Kind,
+    those: Sequence[valid.Trial],
+    wanted: Training,
+    device: torch.device,
+    done: Callable[[], float],
+) -> Lesson:
+    """A lesson by a sum of terms: told what they come to, with those who judge as partner, and how pictures look in its log.
+
+    those    what is held out
+    A lesson by one of the loop's losses stays as it is.
+    """
+    if not isinstance(kind, Objective):
+        return study
+    kind, partner = adversary.met(kind, device, seed=wanted.seed, width=wanted.discriminator)
+    told, tally = weighed(kind, those[0]), Tally()
+    looks = Looks(kind.features, those) if kind.features else None
+    return replace(
+        study,
+        loss=partial(supervised, kind=replace(kind, tally=tally), done=done),
+        told=told,
+        note=f"learned to look true, by {kind}, which costs dB: judge it by eye" if kind.for_looks else "",
+        partner=partner,
+        also=lambda it: tally.figures() | ({"perceptual": looks(it)} if looks else {}),
     )
 
 

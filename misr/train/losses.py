@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import torch
@@ -85,7 +85,10 @@ HELD: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "charbonnier": charbonnier,
 }
 SEEN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"content": content, "texture": texture}
-NAMES = (*HELD, *SEEN, "tv")
+JUDGED = ("adversarial", "feature-adversarial")  # by a net that learns beside (misr.train.adversary)
+LAYERED = (*SEEN, "feature-adversarial")
+FREE = ("tv", *JUDGED)  # of the truth that belongs to a picture
+NAMES = (*HELD, *SEEN, *FREE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,40 @@ class Term:
         return named if self.weight == 1 else f"{self.weight:.12g}*{named}"
 
 
+class Tally:
+    """What the terms of a sum came to since it was last asked, as means; kept where the pictures are."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, terms: Sequence[Term], parts: Sequence[Tensor]) -> None:
+        """Count the terms of one more batch, weighted."""
+        for term, part in zip(terms, parts, strict=True):
+            name, value = str(replace(term, weight=1)), part.detach()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.count += 1
+
+    def figures(self) -> dict[str, float]:
+        """The mean of each term, by its name and layers; nothing where nothing was counted."""
+        means = {name: float(value) / self.count for name, value in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A weighted sum of terms, called with pictures and the truth (b, 1, H, W); those of features want bound() first."""
+    """A weighted sum of terms, called with pictures and the truth (b, 1, H, W).
+
+    features    the net that terms of features ask: see bound()
+    judges      those whom adversarial terms ask, by name; what they learn is theirs
+    tally       who counts what the terms come to
+    """
 
     terms: tuple[Term, ...]
     features: Features | None = None
+    judges: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = field(default_factory=dict)
+    tally: Tally | None = None
 
     def __str__(self) -> str:
         """As it is read."""
@@ -116,35 +147,59 @@ class Objective:
     @property
     def sees(self) -> bool:
         """Whether a term asks a net for features."""
-        return any(term.name in SEEN for term in self.terms)
+        return any(term.name in LAYERED for term in self.terms)
+
+    @property
+    def judged(self) -> tuple[Term, ...]:
+        """The adversarial terms."""
+        return tuple(term for term in self.terms if term.name in JUDGED)
+
+    @property
+    def for_looks(self) -> bool:
+        """Whether a term wants pictures to look true, at the cost of dB."""
+        return self.sees or bool(self.judged)
 
     def bound(self, features: Features) -> Objective:
         """The same with a net to ask; InputError for a layer it does not have."""
-        usual = {"content": features.layers[-1:], "texture": TEXTURES}
+        usual = dict.fromkeys(LAYERED, features.layers[-1:]) | {"texture": TEXTURES}
         terms = tuple(
-            replace(term, layers=term.layers or usual[term.name]) if term.name in SEEN else term for term in self.terms
+            replace(term, layers=term.layers or usual[term.name]) if term.name in usual else term for term in self.terms
         )
         for term in terms:
             if unknown := [layer for layer in term.layers if layer not in features.layers]:
                 raise InputError(
                     f"--loss: {term.name} has no layer {unknown[0]!r} to ask; there is {', '.join(features.layers)}"
                 )
-        return Objective(terms, features)
+        return replace(self, terms=terms, features=features)
 
     def __call__(self, made: Tensor, truth: Tensor) -> Tensor:
         """The sum, a number in float32."""
-        return torch.stack(self.parts(made, truth)).sum()
+        return self.over([made], [truth])
 
-    def parts(self, made: Tensor, truth: Tensor) -> list[Tensor]:
-        """Each term, weighted, in order."""
+    def over(self, made: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
+        """The sum for a net of several levels, the picture last: means over levels; of adversarial terms the picture's alone."""
+        last = len(made) - 1
+        each = [self.parts(*pair, picture=n == last) for n, pair in enumerate(zip(made, truth, strict=True))]
+        columns = zip(self.terms, zip(*each, strict=True), strict=True)
+        parts = [column[-1] if term.name in JUDGED else torch.stack(column).mean() for term, column in columns]
+        if self.tally:
+            self.tally.add(self.terms, parts)
+        return torch.stack(parts).sum()
+
+    def parts(self, made: Tensor, truth: Tensor, *, picture: bool = True) -> list[Tensor]:
+        """Each term, weighted, in order; adversarial ones are 0 where this is not the picture but a level below it."""
+        terms = [term for term in self.terms if picture or term.name not in JUDGED]
         with torch.autocast(made.device.type, enabled=False):  # small differences of large features: bf16 loses them
             made, truth = made.float(), truth.float()
-            ours, theirs = self._seen(made, truth)
-            return [term.weight * self._one(term, made, truth, ours, theirs) for term in self.terms]
+            ours, theirs = self._seen(made, truth, {layer for term in terms for layer in term.layers})
+            none = made.new_zeros(())
+            return [
+                term.weight * self._one(term, made, truth, ours, theirs) if term in terms else none
+                for term in self.terms
+            ]
 
-    def _seen(self, made: Tensor, truth: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _seen(self, made: Tensor, truth: Tensor, layers: set[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Maps of both by layer; none where no term asks."""
-        layers = {layer for term in self.terms for layer in term.layers}
         if not layers:
             return {}, {}
         assert self.features is not None, "terms of features before bound()"
@@ -160,6 +215,10 @@ class Objective:
             return tv(made)
         if term.name in HELD:
             return HELD[term.name](made, truth)
+        if term.name == "adversarial":
+            return self.judges[term.name](made, truth)
+        if term.name == "feature-adversarial":
+            return self.judges[term.name](ours[term.layers[0]], theirs[term.layers[0]])
         return torch.stack([SEEN[term.name](ours[layer], theirs[layer]) for layer in term.layers]).mean()
 
 
@@ -178,7 +237,12 @@ def read(text: str) -> Kind:
     named = [(one.name, one.layers) for one in terms]
     if twice := [str(one) for one in terms if named.count((one.name, one.layers)) > 1]:
         raise InputError(f"--loss {text!r}: {twice[0]} stands there twice; add up its weights")
-    if all(one.name == "tv" for one in terms):
+    for name in JUDGED:
+        if len([one for one in terms if one.name == name]) > 1:
+            raise InputError(
+                f"--loss {text!r}: one {name} is enough, as each has a net of its own to deceive; keep one"
+            )
+    if all(one.name in FREE for one in terms):
         raise InputError(f"--loss {text!r}: nothing in it holds pictures against the truth; add a term, as l1")
     return Objective(terms)
 
@@ -193,8 +257,10 @@ def term(piece: str, text: str) -> Term:
         raise InputError(f"--loss {text!r}: there is no term {name!r}; there is {listed(NAMES)}")
     if not weight or not math.isfinite(weight):
         raise InputError(f"--loss {text!r}: a weight of {found[1]} for {name} means nothing; {FORM}")
-    if layers and name not in SEEN:
-        raise InputError(f"--loss {text!r}: {name} has no layers; {listed(tuple(SEEN))} have")
+    if layers and name not in LAYERED:
+        raise InputError(f"--loss {text!r}: {name} has no layers; {listed(LAYERED)} have")
+    if len(layers) > 1 and name in JUDGED:
+        raise InputError(f"--loss {text!r}: {name} judges one layer, not {len(layers)}; keep one")
     return Term(weight, name, layers)
 
 

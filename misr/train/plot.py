@@ -6,25 +6,61 @@ from typing import Any
 
 import numpy as np
 
+from misr.train.losses import NAMES
+
 WIDE, HIGH, EDGE = 900, 300, 60  # pixels of a panel, and around it
-INK, GRID, LINE, OTHER = (60, 60, 60), (225, 225, 225), (180, 90, 20), (60, 60, 200)  # BGR
+INK, GRID, LINE, OTHER, THIRD = (60, 60, 60), (225, 225, 225), (180, 90, 20), (60, 60, 200), (70, 150, 40)  # BGR
+INKS = (("blue", LINE), ("red", OTHER), ("green", THIRD), ("black", INK))
 Points = Sequence[tuple[float, float]]
+Panel = tuple[Sequence[tuple[Points, tuple[int, int, int]]], str]
 
 
 def draw(lines: Sequence[dict[str, float]], path: Path, *, baseline_db: float, name: str) -> None:
-    """Two panels, the loss (logarithmic) and the validation PSNR in dB with the baseline's level, written as PNG."""
+    """Panels as PNG: the loss (logarithmic), and the validation PSNR in dB with the baseline's level.
+
+    Where the log has them: what the terms of a sum come to; how far pictures look from the truth; and of each discriminator
+    its loss, and how true it takes true and made pictures for.
+    """
     import cv2
 
     steps = [line["step"] for line in lines]
-    losses = [(s, float(np.log10(max(line["loss"], 1e-9)))) for s, line in zip(steps, lines, strict=True)]
-    valid = [(s, line["valid_db"]) for s, line in zip(steps, lines, strict=True)]
     level = [(steps[0], baseline_db), (steps[-1], baseline_db)]
-    canvas = np.full((2 * (HIGH + EDGE) + EDGE, WIDE + 2 * EDGE + 20, 3), 255, np.uint8)
-    panel(canvas, EDGE, [(losses, LINE)], f"{name}: log10 of the loss (another one, of squares, in the last 15 %)")
-    panel(canvas, HIGH + 2 * EDGE, [(valid, LINE), (level, OTHER)], f"{name}: validation dB; red: baseline")
+    panels: list[Panel] = [
+        (
+            [(logs(curve(lines, "loss")), LINE)],
+            f"{name}: log10 of the loss (another one, of squares, in the last 15 %)",
+        ),
+        ([(curve(lines, "valid_db"), LINE), (level, OTHER)], f"{name}: validation dB; red: baseline"),
+    ]
+    if terms := [word for word in lines[-1] if word.partition(":")[0] in NAMES]:
+        inks = [(term, *INKS[n % len(INKS)]) for n, term in enumerate(terms)]
+        title = ", ".join(f"{colour} {term}" for term, colour, _ in inks)
+        panels.append(([(logs(curve(lines, term)), ink) for term, _, ink in inks], f"{name}: log10 of {title}"))
+    if looks := curve(lines, "perceptual"):
+        panels.append(([(looks, LINE)], f"{name}: perceptual distance, smaller is nearer"))
+    for before, what in (("", "pictures"), ("feature_", "features")):
+        words = (("d_loss", LINE), ("d_real", THIRD), ("d_fake", OTHER))
+        of = [(points, ink) for word, ink in words if (points := curve(lines, before + word))]
+        if of:
+            panels.append(
+                (of, f"{name}: discriminator of {what}: its loss; for how true it takes true (green), made (red)")
+            )
+    canvas = np.full((len(panels) * (HIGH + EDGE) + EDGE, WIDE + 2 * EDGE + 20, 3), 255, np.uint8)
+    for n, (curves, title) in enumerate(panels):
+        panel(canvas, EDGE + n * (HIGH + EDGE), curves, title)
     good, data = cv2.imencode(".png", canvas)
     if good:
         path.write_bytes(data.tobytes())
+
+
+def curve(lines: Sequence[dict[str, float]], word: str) -> list[tuple[float, float]]:
+    """Steps and what the log says by a word there, where it says it."""
+    return [(line["step"], line[word]) for line in lines if word in line]
+
+
+def logs(points: Points) -> list[tuple[float, float]]:
+    """Steps and logarithms of what is not below 0."""
+    return [(s, float(np.log10(max(value, 1e-9)))) for s, value in points]
 
 
 def panel(canvas: Any, top: int, curves: Sequence[tuple[Points, tuple[int, int, int]]], title: str) -> None:

@@ -32,8 +32,7 @@ def supervised(
     made = unshuffled(net, batch.views)
     ratio = batch.sharp.shape[-1] // made[0].shape[-1]
     if isinstance(kind, Objective):
-        those = zip(made, batch.sharp.unbind(1), strict=True)
-        return torch.stack([kind(F.pixel_shuffle(one, ratio), sharp) for one, sharp in those]).mean()
+        return kind(F.pixel_shuffle(torch.cat(made), ratio), rearrange(batch.sharp, "b t c h w -> (t b) c h w"))
     wanted = F.pixel_unshuffle(rearrange(batch.sharp, "b t c h w -> (b t) c h w"), ratio)
     wanted = rearrange(wanted, "(b t) p h w -> t b p h w", b=b)
     losses = [distance(one, sharp, squares=squares, kind=kind) for one, sharp in zip(made, wanted, strict=True)]
@@ -46,9 +45,9 @@ def by_levels(net: nn.Module, batch: Batch, squares: bool, kind: Kind, done: flo
     made = net.levels(x, net.grown(done)) if hasattr(net, "grown") else net.levels(x)  # type: ignore[operator]
     with torch.autocast(sharp.device.type, enabled=False):
         wanted = [resample(sharp, (level.shape[-2], level.shape[-1])) for level in made]
-    those = zip(made, wanted, strict=True)
     if isinstance(kind, Objective):
-        return torch.stack([kind(level, truth) for level, truth in those]).mean()
+        return kind.over(made, wanted)
+    those = zip(made, wanted, strict=True)
     return torch.stack([distance(level, truth, squares=squares, kind=kind) for level, truth in those]).mean()
 
 
