@@ -7,12 +7,13 @@ import torch
 
 from misr.nets import NETS
 from misr.nets.single import Single
+from misr.nets.swinir import kept
 from misr.resample import resample
 from tests.small_nets import NET_LIST, SMALL, Entry, call, views
 
 ONE_VIEW = [it for it in NET_LIST if issubclass(NETS[it.name], Single)]
 EVEN = [
-    it for it in ONE_VIEW if it.name != "swinir" and it.options.get("kernel") != 9
+    it for it in ONE_VIEW if "swinir" not in (it.name, it.options.get("back")) and it.options.get("kernel") != 9
 ]  # windows are not; 9: see Fsrcnn
 every_net_of_one_view = pytest.mark.parametrize("it", ONE_VIEW, ids=str)
 
@@ -136,6 +137,7 @@ def test_prosr_grows_level_by_level_and_blends_each_in():
         ("edsr", {"mean": [0.5, 0.5]}, "one number for each of 1 channels"),
         ("swinir", {"heads": 7}, "multiple of heads"),
         ("swinir", {"up": "x"}, "direct or classical"),
+        ("swinir", {"drop_path": 1}, "from 0 to below 1"),
         ("prosr", {"blocks": []}, "takes 1"),
         ("cincgan", {"channels": 3}, "front and back see a plane"),
         ("cincgan", {"front": {"width": 0}}, "a channel or more"),
@@ -155,6 +157,22 @@ def test_shifted_windows_see_no_pixel_from_the_opposite_edge():
     other = x.clone()
     other[..., -1] += 0.5
     assert torch.allclose(call(net, x, valid)[..., :8], call(net, other, valid)[..., :8], atol=1e-6)
+
+
+def test_layers_of_swinir_are_left_out_whole_in_learning_alone_and_change_no_mean():
+    torch.manual_seed(0)
+    made = kept(torch.ones(20000, 2, 3, 1), 0.25)
+    assert torch.equal(made, made[:, :1, :1].expand_as(made))  # a picture wholly or not at all
+    assert made.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert float(made[:, 0, 0].mean()) == pytest.approx(1, abs=0.025)  # five deviations
+    small = SMALL["swinir"][1]
+    often, never = (NETS["swinir"](scale=2, **small, drop_path=chance) for chance in (0.9, 0))
+    never.load_state_dict(often.state_dict())
+    assert [layer.drop for block in often.blocks for layer in block.layers] == pytest.approx([0, 0.45, 0.9])
+    x = torch.rand(4, 1, 8, 8)
+    assert torch.equal(often.eval().picture(x), never.eval().picture(x))
+    assert torch.equal(never.train().picture(x), never.eval().picture(x))
+    assert not torch.equal(often.train().picture(x), often.picture(x))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """`misr train --net NAME` for every net of one view: what it makes is a model that misr upscales a clip with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from misr.train.soap import Soap
 from misr.train.video import supervised, unshuffled
 from tests import media
 from tests.small_nets import SMALL
+from tests.test_train import Stop, stopping_at
 
 CLASSICS = [name for name, net in NETS.items() if issubclass(net, Single)]
 
@@ -58,6 +61,19 @@ def test_every_classic_learns_and_enlarges_a_clip(name, data, tmp_path):
     misr.upscale(clip, out, misr.Settings(model=str(made.folder)))
     frames = media.read(out)
     assert [(f.width, f.height) for f in frames] == [(26 * scale, 18 * scale)] * 3
+
+
+def test_a_net_that_draws_while_it_learns_goes_on_after_a_stop_as_if_there_had_been_none(data, tmp_path):
+    options = SMALL["swinir"][1] | {"drop_path": 0.5}
+    whole, broken = (
+        training(data, tmp_path / "model", "swinir", steps=5, every=2, options=options, run=tmp_path / name)
+        for name in ("whole", "broken")
+    )
+    found = [fit(whole).card.sha256]
+    with pytest.raises(Stop):
+        fit(replace(broken, out=tmp_path / "other"), stepped=stopping_at(4))
+    found.append(fit(replace(broken, out=tmp_path / "other")).card.sha256)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", ["srresnet", "swinir", "prosr"])

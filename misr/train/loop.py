@@ -232,6 +232,7 @@ def train(
         began = time.monotonic()
         batch = source.draw()
         elsewhere = time.monotonic() - began
+        torch.manual_seed(run.recipe.seed + run.step)  # for nets that draw while they learn, the same after a stop
         losses.append(update(batch))
         if partner:
             began = time.monotonic()
