@@ -1,9 +1,12 @@
 """`misr doctor` tells what is so: encoders are tried, not looked up."""
 
+import tomllib
+from pathlib import Path
+
 import av
 import pytest
 
-from misr.cli.doctor import doctor
+from misr.cli.doctor import OPTIONAL, doctor
 from misr.io import probe
 
 
@@ -30,6 +33,14 @@ def test_usual_encoders_are_there():
     for container in ("matroska", "mp4", "webm"):
         for depth in (8, 10):
             assert probe.encoder_fault(probe.usual_encoder(container, depth)) == ""
+
+
+def test_doctor_knows_every_extra_that_a_command_may_ask_for():
+    told = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = told["project"]["optional-dependencies"]
+    asked = set(extras) - {"dev", "vapoursynth", "ray"}  # of people who develop, of a host, and of nobody yet
+    assert {extra for _, _, extra in OPTIONAL} == asked
+    assert all(any(line.startswith(package) for line in extras[extra]) for package, _, extra in OPTIONAL)
 
 
 def test_doctor_prints_a_name_and_a_value_a_line(capfd):

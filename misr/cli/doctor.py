@@ -13,6 +13,7 @@ OPTIONAL = (  # package, what needs it, the extra it comes with
     ("rasterio", "GeoTIFF", "geo"),
     ("onnxruntime", "misr export to .onnx", "export"),
     ("openvino", "misr export to .xml", "export"),
+    ("spandrel", "misr import of most that the community trains", "spandrel"),
 )
 CONTAINERS = (("mkv", "matroska"), ("mp4", "mp4"), ("mov", "mov"), ("webm", "webm"))
 
