@@ -12,7 +12,7 @@ from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.nets import NETS
-from misr.train import adversary, burst_lessons, counterparts, export, features, losses, ranks, revisits
+from misr.train import adversary, burst_lessons, counterparts, cycles, export, features, losses, ranks, revisits
 from misr.train.data import Material
 from misr.train.folder import enter, settings
 from misr.train.footage import Footage, gather
@@ -37,6 +37,7 @@ class Training:
     views, frames, crop   views of the longest window, views a batch, LR pixels of a side
     degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic,
                   of bursts for what is usual; they have a degradation and a loss of their own
+    unpaired      noisy or blurred small pictures that have nothing to do with data; start then enlarges clean ones
     small         a folder with a small picture for each sharp one of data, learned from in place of shrinking
     loss          smooth-l1, charbonnier, l2, or a sum of terms (see losses.read)
     features      for terms that see features: a file of VGG19's weights, or self; None: where torchvision keeps them
@@ -57,6 +58,7 @@ class Training:
     crop: int = 64
     degradation: Degradation = "bi"
     optics: float = 0.0
+    unpaired: tuple[str, ...] = ()
     small: str | None = None
     loss: str = "smooth-l1"
     features: str | None = None
@@ -124,7 +126,9 @@ def fit(
         if isinstance(kind, losses.Objective) and (kind.sees or wanted.features):
             seen = kind.features or features.own(footage.material, folder, device, seed=wanted.seed, say=say)
             kind = kind.bound(features.ready(seen, device))
-        if wanted.small:
+        if wanted.unpaired:
+            study = cycles.lesson(wanted, run, footage, seed=seed)
+        elif wanted.small:
             study = counterparts.lesson(wanted, run.net, footage, device, seed=seed, kind=kind, done=lambda: run.done)
         else:
             study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
@@ -153,6 +157,8 @@ def fit(
 def objective(wanted: Training, net: nn.Module) -> losses.Kind:
     """What is made small, with the features it asks for where others have trained them; InputError for what cannot be."""
     kind = losses.read(wanted.loss)
+    if wanted.unpaired:  # which has losses of its own
+        return kind
     if fuses(net) and kind != "smooth-l1":
         what = f"--net {wanted.net} fuses bursts" if wanted.net else f"{wanted.start} fuses bursts"
         raise InputError(f"--loss {wanted.loss!r}: {what}, which has a loss of its own; leave --loss out")
@@ -178,6 +184,8 @@ def fuses(net: nn.Module) -> bool:
 
 def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
     """What is learned from: bursts where a net fuses them and hidden views are the labels, else clips and pictures."""
+    if wanted.unpaired:
+        return cycles.gather(wanted, net, say)
     if wanted.small:
         return counterparts.gather(wanted, net, say)
     if wanted.labels == "hr" or not fuses(net):
@@ -202,6 +210,8 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
     """The net as it begins, and a card for what will become of it; InputError for what cannot be meant."""
     check(wanted)
     first = zoo.card(wanted.start) if wanted.start else None
+    if first and wanted.unpaired:
+        first = cycles.around(wanted.start, first)
     name = wanted.net or (first.net if first else "")
     scale = wanted.scale or (int(first.scale) if first else 0)
     options = dict(first.options) | wanted.options if first else dict(wanted.options)
@@ -221,7 +231,8 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
     if (channels := int(getattr(net, "channels", 1))) != 1:
         raise InputError(f"--net {name}: misr learns from luma alone, so leave out channels={channels}")
     if first:
-        zoo.load(net, zoo.find(wanted.start) / "weights.safetensors", first)
+        begun = cycles.begun(net, wanted.start) if wanted.unpaired else net
+        zoo.load(begun, zoo.find(wanted.start) / "weights.safetensors", first)
     if wanted.motion:
         take_motion(net, wanted.motion)
     freeze(net, wanted)
@@ -259,6 +270,7 @@ def check(wanted: Training) -> None:
     if wanted.crop % 2:
         raise InputError(f"--crop {wanted.crop}: an even number is wanted")
     counterparts.check(wanted)
+    cycles.check(wanted)
     if (wanted.out / "card.json").is_file() and not (wanted.run or Path("runs") / wanted.out.name).is_dir():
         raise InputError(f"{wanted.out} holds a model that no run here has made; choose another -o, or remove it")
 

@@ -32,13 +32,15 @@ def settings(folder: Path, wanted: Training) -> dict[str, Any]:
     ours |= {"data": [str(Path(p).resolve()) for p in wanted.data], "loss": str(losses.read(wanted.loss))}
     if wanted.features not in (None, "self"):
         ours["features"] = str(Path(wanted.features).resolve())
+    ours["unpaired"] = [str(Path(p).resolve()) for p in wanted.unpaired]
     if wanted.small:
         ours["small"] = str(Path(wanted.small).resolve())
     ours = json.loads(json.dumps(ours))
     path = folder / "settings.json"
     if ranks.first() and not wanted.restart and path.is_file() and (folder / "checkpoint.pt").is_file():
         theirs = json.loads(path.read_text(encoding="utf-8"))
-        if other := [k for k in ours if ours[k] != theirs.get(k)]:
+        # what misr learned to ask since is empty in older runs
+        if other := [k for k in ours if (ours[k] or None) != (theirs.get(k) or None)]:
             k = other[0]
             raise InputError(
                 f"{folder} holds a run with {k} {theirs.get(k)!r}, not {ours[k]!r}; --restart it, or give --run"

@@ -22,6 +22,7 @@ class Footage:
 
     places    pieces of bursts, where those are what is learned from
     twins     pairs of small and sharp pictures to learn from, and to judge by, where those are
+    alone     small pictures that have no sharp side
     """
 
     material: Material
@@ -30,6 +31,7 @@ class Footage:
     notes: tuple[str, ...]
     places: tuple[Place, ...] = ()
     twins: tuple[tuple[Twin, ...], tuple[Twin, ...]] = ((), ())
+    alone: tuple[Plane, ...] = ()
 
     @property
     def used(self) -> str:
@@ -38,7 +40,8 @@ class Footage:
             return f"{self.bursts}, views hidden from the net"
         if self.pairs:
             return self.pairs + (f", and {len(self.train)} other sources made like them" if self.train else "")
-        return f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
+        known = f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
+        return known + (f", and {len(self.alone)} small pictures without pairs" if self.alone else "")
 
     @property
     def bursts(self) -> str:
