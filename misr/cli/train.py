@@ -87,6 +87,13 @@ def train(
             help="A folder with a small picture for each sharp one of DATA, of the same name: real pairs in place of shrinking.",
         ),
     ] = None,
+    unpaired: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unpaired",
+            help="Small noisy or blurred pictures of other scenes than DATA: what cleans such is learned, in front of --start.",
+        ),
+    ] = None,
     views: Annotated[
         int, typer.Option("--views", help="Longest window, where the net fuses views (12; 16 of a burst).")
     ] = 0,
@@ -113,7 +120,8 @@ def train(
     discriminator: Annotated[
         int | None,
         typer.Option(
-            "--discriminator", help="For adversarial terms: channels of its first layer (64; 16 suits a CPU)."
+            "--discriminator",
+            help="For adversarial terms, --unpaired: channels of its first layer (64; 16 suits a CPU).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights and data.")] = 0,
@@ -132,6 +140,7 @@ def train(
     """Train a net on DATA into a model directory; the same command goes on after a stop.
 
     Several GPUs:   torchrun --nproc-per-node 4 -m -- misr train DATA... --net gru -s 4 -o models/mine --steps 50000
+    No pairs at all: misr train sharp/ --unpaired noisy/ --start fast-x2 -o mine --minutes 30
     Your own bursts: misr train scene1/ scene2/ --labels heldout --start burst-x2 -o mine --minutes 30
     """
     from misr.cli.options import one_of, say
@@ -155,6 +164,7 @@ def train(
         degradation=cast("Degradation", degradation),
         optics=optics,
         small=small,
+        unpaired=tuple(unpaired or ()),
         views=views,
         frames=frames,
         crop=crop,
