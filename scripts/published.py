@@ -27,6 +27,7 @@ PAPERS = {  # method: its paper; the order is that of tables
     "prosr": "Wang et al., CVPRW 2018",
     "dbpn": "Haris et al., CVPR 2018",
     "hourglass": "after Newell et al., ECCV 2016",
+    "cincgan": "Yuan et al., CVPRW 2018",
     "fast": "misr's own",
 }
 PLACES = {  # where numbers were seen again; owner/name is the README of that repository
