@@ -33,6 +33,7 @@ SMALL: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
     "interpolate": ((2, 3, 1.5), {}),
     "fast": ((2, 4), {"depth": 3}),
     "gru": ((2, 3, 4), {"blocks": 1, "motion": {"levels": 2, "depth": 1}}),
+    "sparse": ((2, 3, 4), {"atoms": 16, "features": 8, "steps": 5}),
     "srcnn": ((2, 3), {"widths": [8, 4]}),
     "vdsr": ((2, 3), {"width": 8, "depth": 4}),
     "fsrcnn": ((2, 3, 4), {"width": 8, "shrunk": 4, "depth": 1}),
@@ -66,6 +67,7 @@ NET_LIST += [
     Entry("espcn", 2, SMALL["espcn"][1] | {"activation": "relu", "squash": "tanh", "channels": 3}),
     Entry("srresnet", 4, SMALL["srresnet"][1] | {"tail": "prelu", "squash": True, "channels": 3}),
     Entry("edsr", 2, SMALL["edsr"][1] | {"part": 0.1, "channels": 3}),
+    Entry("sparse", 2, SMALL["sparse"][1] | {"channels": 3}),
     Entry("cincgan", 2, {"front": {"width": 4, "blocks": 0}, "back": "swinir", "back_options": SMALL["swinir"][1]}),
 ]
 

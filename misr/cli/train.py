@@ -44,7 +44,7 @@ def train(
         typer.Option(
             "--net",
             help="fast, gru; the classics srcnn, vdsr, fsrcnn, espcn, srresnet, edsr, johnson, swinir, lapsrn, prosr, dbpn, "
-            "hourglass; for bursts burst, shift_and_pool, misr_gru; that of --start.",
+            "hourglass; sparse, a dictionary (extra misr[sparse]); for bursts burst, shift_and_pool, misr_gru; that of --start.",
         ),
     ] = "",
     scale: Annotated[

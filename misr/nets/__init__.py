@@ -12,6 +12,8 @@ tile must carry). Optional: `net.channels`, 3 for nets of RGB; `net.multiple`, w
 Most nets of one view are a single.Single: picture(x) is the paper's net, and levels(x) all pictures that learning compares with
 the truth, at any size; where net.grown(done) is, levels(x, grown) are those that learn with `done` of 1 of the run behind.
 
+Nets whose class says `dictionary = True` learn by steps of their own (misr.train.dictionary), not by gradients.
+
 Nets whose class says `bursts = True` fuse views of one place that lie on different grids:
             net.fuse(stack: lattice.Stack) -> lattice.Fused, a picture with its uncertainty on the grid of the stack's first view
 The contract above holds for them too, of views that lie on one grid already.
@@ -36,6 +38,7 @@ from misr.nets.misr_gru import MisrGru
 from misr.nets.prosr import Prosr
 from misr.nets.shift_and_pool import ShiftAndPool
 from misr.nets.spandrel import Spandrel
+from misr.nets.sparse import Sparse
 from misr.nets.srcnn import Srcnn
 from misr.nets.srresnet import Srresnet
 from misr.nets.swinir import Swinir
@@ -45,6 +48,7 @@ NETS: dict[str, type[nn.Module]] = {
     "interpolate": Interpolate,
     "fast": Fast,
     "gru": Gru,
+    "sparse": Sparse,
     "srcnn": Srcnn,
     "vdsr": Vdsr,
     "fsrcnn": Fsrcnn,
@@ -89,6 +93,7 @@ __all__ = [
     "ShiftAndAdd",
     "ShiftAndPool",
     "Spandrel",
+    "Sparse",
     "Srcnn",
     "Srresnet",
     "StackedHourglass",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.nets import NETS
-from misr.train import adversary, burst_lessons, counterparts, cycles, export, features, losses, ranks, revisits
+from misr.train import adversary, burst_lessons, counterparts, cycles, dictionary, export, features, losses, ranks, revisits
 from misr.train.data import Material
 from misr.train.folder import enter, settings
 from misr.train.footage import Footage, gather
@@ -132,6 +133,8 @@ def fit(
             study = counterparts.lesson(wanted, run.net, footage, device, seed=seed, kind=kind, done=lambda: run.done)
         else:
             study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
+        if learns_atoms(run.net):
+            study = dictionary.lesson(study, run.net, seed=seed, done=lambda: run.done)
     if study.told:
         say(study.told)
     if run.step:
@@ -144,6 +147,7 @@ def fit(
         every=wanted.every,
         stepped=stepped,
         tell=tell,
+        update=partial(study.update, run) if study.update else None,
         partner=study.partner,
         also=study.also,
     )
@@ -180,6 +184,11 @@ def objective(wanted: Training, net: nn.Module) -> losses.Kind:
 def fuses(net: nn.Module) -> bool:
     """Whether a net fuses bursts."""
     return bool(getattr(net, "bursts", False))
+
+
+def learns_atoms(net: nn.Module) -> bool:
+    """Whether a net learns a dictionary, without gradients."""
+    return bool(getattr(net, "dictionary", False))
 
 
 def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
@@ -230,6 +239,8 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
         raise InputError(f"--net {name}: {e}") from None
     if (channels := int(getattr(net, "channels", 1))) != 1:
         raise InputError(f"--net {name}: misr learns from luma alone, so leave out channels={channels}")
+    if learns_atoms(net):
+        dictionary.check(wanted)
     if first:
         begun = cycles.begun(net, wanted.start) if wanted.unpaired else net
         zoo.load(begun, zoo.find(wanted.start) / "weights.safetensors", first)

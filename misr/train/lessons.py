@@ -18,7 +18,7 @@ from misr.train import adversary, heldout, proxy, valid
 from misr.train.data import Material, Sampler
 from misr.train.heldout import Hiding
 from misr.train.looks import Looks
-from misr.train.loop import Loss, Partner, Source
+from misr.train.loop import Loss, Partner, Run, Source
 from misr.train.losses import Kind, Objective, Tally
 from misr.train.scenes import Scenes
 from misr.train.sources import Ahead, Crops, Mixture, pairs_of
@@ -37,6 +37,7 @@ class Lesson:
 
     settle(net)    what is done to the net when it has learned
     partner        what learns beside it; also(net): more that a line of the log says
+    update         a step of a net that does not learn by gradients of the loss
     told           what a user who weighs terms should know; note: what the card of what comes of it should say
     """
 
@@ -51,6 +52,7 @@ class Lesson:
     note: str = ""
     partner: Partner | None = None
     also: Callable[[nn.Module], dict[str, float]] = lambda net: {}
+    update: Callable[[Run, Any], Tensor] | None = None
 
 
 def lesson(
