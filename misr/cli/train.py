@@ -87,6 +87,13 @@ def train(
             help="A folder with a small picture for each sharp one of DATA, of the same name: real pairs in place of shrinking.",
         ),
     ] = None,
+    auxiliary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--auxiliary",
+            help="Clean pictures, clips, packs beside a handful of pairs (--small): many like those are made of them (DRTL).",
+        ),
+    ] = None,
     unpaired: Annotated[
         list[str] | None,
         typer.Option(
@@ -164,6 +171,7 @@ def train(
         degradation=cast("Degradation", degradation),
         optics=optics,
         small=small,
+        auxiliary=tuple(auxiliary) if auxiliary else None,
         unpaired=tuple(unpaired or ()),
         views=views,
         frames=frames,

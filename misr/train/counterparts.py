@@ -17,11 +17,11 @@ from torch import nn
 
 from misr.errors import InputError
 from misr.nets import Interpolate
-from misr.train import valid
+from misr.train import footage, relations, valid
 from misr.train.data import Material, Sampler, Twin, pair
 from misr.train.footage import Footage, split
 from misr.train.lessons import Lesson, summed
-from misr.train.loop import Source
+from misr.train.loop import Run, Source
 from misr.train.losses import Kind
 from misr.train.sources import Crops
 from misr.train.video import supervised
@@ -37,8 +37,12 @@ NAMED = 5  # names in a sentence
 
 
 def check(wanted: Training) -> None:
-    """Refuse what contradicts --small."""
+    """Refuse what contradicts --small, or wants it."""
     if wanted.small is None:
+        if wanted.auxiliary:
+            raise InputError(
+                f"--auxiliary {wanted.auxiliary[0]}: clean pictures help real pairs; give --small too, or them as DATA"
+            )
         return
     if wanted.labels != "hr":
         raise InputError(
@@ -72,8 +76,13 @@ def gather(wanted: Training, net: nn.Module, say: Callable[[str], None]) -> Foot
         raise InputError(
             f"the pairs are too small to keep a part of them for validation; give larger ones, or {ENOUGH}"
         )
-    material = Material([t.sharp for t in learn], [t.sharp for t in judge], [], [])
-    return Footage(material, (), (), tuple(notes), twins=(tuple(learn), tuple(judge)))
+    both = tuple(learn), tuple(judge)
+    if wanted.auxiliary:
+        lent = footage.gather(wanted.auxiliary, most_bytes=int(wanted.memory * 2**30), say=say)
+        return replace(lent, notes=(*notes, *lent.notes), twins=both)
+    return Footage(
+        Material([t.sharp for t in learn], [t.sharp for t in judge], [], []), (), (), tuple(notes), twins=both
+    )
 
 
 def matched(sharp: Iterable[str], small: str) -> tuple[list[tuple[Path, Path]], list[str]]:
@@ -166,28 +175,31 @@ def parted(twin: Twin, scale: int, multiple: int) -> tuple[Twin, Twin]:
 
 
 def lesson(
-    wanted: Training,
-    net: nn.Module,
-    footage: Footage,
-    device: torch.device,
-    *,
-    seed: int,
-    kind: Kind,
-    done: Callable[[], float],
+    wanted: Training, run: Run, found: Footage, *, seed: int, kind: Kind, say: Callable[[str], None] = lambda line: None
 ) -> Lesson:
-    """What it is to learn from pairs: crops of them, their loss, and dB on those kept aside."""
+    """What it is to learn from pairs: crops of them, and made ones that are like them; their loss; dB on those kept aside."""
+    net, device = run.net, run.device
     scale, cell = int(net.scale), max(1, int(net.cell))  # type: ignore[arg-type]
-    learn, judge = footage.twins
+    learn, judge = found.twins
+    source: Source = crops(wanted, learn, scale, cell, device, seed)
+    note = ""
+    if wanted.auxiliary:
+        planes = relations.clean(found.material, scale, wanted.crop)
+        shares = relations.shares(found, run.folder, seed=wanted.seed, say=say)
+        made = relations.Auxiliary(planes, shares, scale, wanted.crop, wanted.frames or 16, device, seed)
+        source, note = relations.Transfer(made, source, lambda: run.done), relations.words(shares)
+        say(note)
     those = trials(judge, device)
     study = Lesson(
-        crops(wanted, learn, scale, cell, device, seed),
-        partial(supervised, kind=kind, done=done),
+        source,
+        partial(supervised, kind=kind, done=lambda: run.done),
         lambda it: valid.psnr_db(it, those),
         valid.psnr_db(Interpolate(scale=scale), those),
         "bicubic",
         those[0].views[..., :64, :64],
     )
-    return summed(study, kind, those, wanted, device, done)
+    study = summed(study, kind, those, wanted, device, lambda: run.done)
+    return replace(study, note="; ".join(x for x in (note, study.note) if x))
 
 
 def crops(wanted: Training, twins: Sequence[Twin], scale: int, cell: int, device: torch.device, seed: int) -> Source:

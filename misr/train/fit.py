@@ -40,6 +40,7 @@ class Training:
                   of bursts for what is usual; they have a degradation and a loss of their own
     unpaired      noisy or blurred small pictures that have nothing to do with data; start then enlarges clean ones
     small         a folder with a small picture for each sharp one of data, learned from in place of shrinking
+    auxiliary     clean clips and pictures, of which many pairs like those few are made (see relations)
     loss          smooth-l1, charbonnier, l2, or a sum of terms (see losses.read)
     features      for terms that see features: a file of VGG19's weights, or self; None: where torchvision keeps them
     discriminator   channels of the first layer of those that adversarial terms ask, 64 by default
@@ -61,6 +62,7 @@ class Training:
     optics: float = 0.0
     unpaired: tuple[str, ...] = ()
     small: str | None = None
+    auxiliary: tuple[str, ...] | None = None
     loss: str = "smooth-l1"
     features: str | None = None
     discriminator: int | None = None
@@ -130,7 +132,7 @@ def fit(
         if wanted.unpaired:
             study = cycles.lesson(wanted, run, footage, seed=seed)
         elif wanted.small:
-            study = counterparts.lesson(wanted, run.net, footage, device, seed=seed, kind=kind, done=lambda: run.done)
+            study = counterparts.lesson(wanted, run, footage, seed=seed, kind=kind, say=say)
         else:
             study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
         if learns_atoms(run.net):
@@ -334,7 +336,7 @@ def kept(run: Run, study: Lesson, card: ModelCard, wanted: Training) -> tuple[nn
     """
     net, valid_db = run.average, study.check(run.average)
     best = net, card, valid_db, ""
-    if study.note or wanted.labels == "hr" and not wanted.small:  # what is to look true is not to be judged by dB
+    if study.for_looks or wanted.labels == "hr" and not wanted.small:  # what is to look true is not to be judged by dB
         return best
     why = f"training made it no better on {'pairs' if wanted.small else 'views'} it had not seen ({valid_db:.2f} dB)"
     if wanted.start:

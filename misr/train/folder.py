@@ -35,6 +35,8 @@ def settings(folder: Path, wanted: Training) -> dict[str, Any]:
     ours["unpaired"] = [str(Path(p).resolve()) for p in wanted.unpaired]
     if wanted.small:
         ours["small"] = str(Path(wanted.small).resolve())
+    if wanted.auxiliary:
+        ours["auxiliary"] = [str(Path(p).resolve()) for p in wanted.auxiliary]
     ours = json.loads(json.dumps(ours))
     path = folder / "settings.json"
     if ranks.first() and not wanted.restart and path.is_file() and (folder / "checkpoint.pt").is_file():

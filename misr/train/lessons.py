@@ -39,6 +39,7 @@ class Lesson:
     partner        what learns beside it; also(net): more that a line of the log says
     update         a step of a net that does not learn by gradients of the loss
     told           what a user who weighs terms should know; note: what the card of what comes of it should say
+    for_looks      dB do not say how good it is, so that they do not decide what is kept
     """
 
     source: Source
@@ -50,6 +51,7 @@ class Lesson:
     settle: Callable[[nn.Module], None] = lambda net: None
     told: str = ""
     note: str = ""
+    for_looks: bool = False
     partner: Partner | None = None
     also: Callable[[nn.Module], dict[str, float]] = lambda net: {}
     update: Callable[[Run, Any], Tensor] | None = None
@@ -188,6 +190,7 @@ def summed(
         loss=partial(supervised, kind=replace(kind, tally=tally), done=done),
         told=told,
         note=f"learned to look true, by {kind}, which costs dB: judge it by eye" if kind.for_looks else "",
+        for_looks=kind.for_looks,
         partner=partner,
         also=lambda it: tally.figures() | ({"perceptual": looks(it)} if looks else {}),
     )
