@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError, ModelError, OutputError
+from misr.importing import mobile
 from misr.importing.published import Found, found
 from misr.importing.tensors import Weights, read
 from misr.nets import NETS
@@ -107,9 +108,10 @@ def of_own(path: Path, own: Found, scale: int | None) -> tuple[ModelCard, dict[s
 
 
 def of_community(path: Path, weights: Weights, scale: int | None) -> tuple[ModelCard, dict[str, Tensor]]:
-    """Card and weights of a net that spandrel knows."""
+    """Card and weights of a net that spandrel knows, or that can be written as one."""
+    name, tensors = mobile.compact(weights.tensors) or ("", weights.tensors)
     try:
-        it = described(weights.tensors)
+        it = described(tensors)
     except (ImportError, RuntimeError) as e:
         known = "vdsr, lapsrn, espcn, fsrcnn and srresnet as some published them"
         raise ModelError(f"{path}: {str(e).splitlines()[0]}; by itself misr knows {known}") from None
@@ -125,7 +127,8 @@ def of_community(path: Path, weights: Weights, scale: int | None) -> tuple[Model
     note = f"tiles overlap by {OVERLAP} px, though it may look farther: whole pictures (--tile 0) are exact"
     note += f"; pictures are padded to multiples of {step}" if step > 1 else ""
     options = {"channels": it.input_channels}
-    return card(COMMUNITY, net, options, it.scale, f"{it.architecture.name}, by spandrel", note), dict(weights.tensors)
+    source = f"{name}, as {it.architecture.name}" if name else it.architecture.name
+    return card(COMMUNITY, net, options, it.scale, f"{source}, by spandrel", note), dict(tensors)
 
 
 def card(name: str, net: nn.Module, options: dict[str, Any], scale: int, source: str, note: str) -> ModelCard:
