@@ -70,17 +70,19 @@ class Patches(nn.Module):
     channels    of what is judged
     width       channels of the first layer, 64 as published; then 2, 4 and 8 times as many
     stride      of the first three layers: 2, as published, for patches of 70x70; 1 for patches of 16x16
+    norm        the batch norms, as published. They bring true and made pictures to one mean and spread, layer by layer,
+                so that what both have everywhere, as noise, can hardly be told any more
     """
 
-    def __init__(self, channels: int = 1, width: int = 64, stride: int = 2) -> None:
+    def __init__(self, channels: int = 1, width: int = 64, stride: int = 2, *, norm: bool = True) -> None:
         super().__init__()
         self.least = 24 if stride == 2 else 6  # pixels along a side that leave one logit
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride, 1),
             nn.LeakyReLU(SLOPE),
-            *stage(nn.Conv2d(width, 2 * width, 4, stride, 1, bias=False)),
-            *stage(nn.Conv2d(2 * width, 4 * width, 4, stride, 1, bias=False)),
-            *stage(nn.Conv2d(4 * width, 8 * width, 4, 1, 1, bias=False)),
+            *stage(nn.Conv2d(width, 2 * width, 4, stride, 1, bias=not norm), norm=norm),
+            *stage(nn.Conv2d(2 * width, 4 * width, 4, stride, 1, bias=not norm), norm=norm),
+            *stage(nn.Conv2d(4 * width, 8 * width, 4, 1, 1, bias=not norm), norm=norm),
             nn.Conv2d(8 * width, 1, 4, 1, 1),
         )
 
@@ -99,10 +101,10 @@ class Patches(nn.Module):
         return out
 
 
-def stage(convolution: nn.Conv2d) -> list[nn.Module]:
+def stage(convolution: nn.Conv2d, *, norm: bool = True) -> list[nn.Module]:
     """A convolution with its batch norm, which keeps no running mean, and its leaky ReLU."""
-    norm = nn.BatchNorm2d(convolution.out_channels, track_running_stats=False)
-    return [convolution, norm, nn.LeakyReLU(SLOPE)]
+    norms = [nn.BatchNorm2d(convolution.out_channels, track_running_stats=False)] if norm else []
+    return [convolution, *norms, nn.LeakyReLU(SLOPE)]
 
 
 class Judge:

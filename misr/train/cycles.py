@@ -20,6 +20,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from misr import zoo
@@ -41,11 +42,8 @@ if TYPE_CHECKING:
 
 NET = "cincgan"
 INNER = 0.45  # of a run, in which the inner cycle learns alone
-CYCLE, IDENTITY, VARIATION = (
-    10.0,
-    5.0,
-    (0.5, 2.0),
-)  # weights of terms; of the last in the inner cycle and in the outer one
+WEIGHTS = {"cycle_lr": 10.0, "identity_lr": 50.0, "tv_lr": 0.5, "cycle_hr": 10.0, "identity_hr": 500.0, "tv_hr": 0.5}
+DETAIL, AROUND = 8.0, 2  # how much judges magnify what is finer than a square, and how far that reaches from its middle
 RATE = 1e-3  # of the partner's Adam at its height; the paper's is 2e-4, for 400,000 steps
 BETAS = (0.5, 0.999)
 
@@ -123,7 +121,7 @@ class Cycles:
         with torch.random.fork_rng(devices=[]):  # so that what learns next draws as it would without
             torch.manual_seed(seed)
             made = {"g2": Cleaner(**sizes), "g3": Shrinker(net.scale, **sizes)}
-            judging = {"d1": Patches(1, width, stride=1), "d2": Patches(1, width)}
+            judging = {"d1": Patches(1, width, stride=1, norm=False), "d2": Patches(1, width, norm=False)}
         self.made, self.judging = (nn.ModuleDict(part).to(device) for part in (made, judging))
         self.judging.requires_grad_(False)
         self.optimisers = [torch.optim.Adam(part.parameters(), RATE, BETAS) for part in (self.made, self.judging)]
@@ -143,27 +141,28 @@ class Cycles:
             large = it.enlarged(clean)
             self.asked["d2"] = large.detach(), batch.sharp
             terms |= self.outer(it, batch, large)
+        terms = {name: WEIGHTS.get(name, 1.0) * value for name, value in terms.items()}
         self.tell(terms)
         return torch.stack(list(terms.values())).sum()
 
     def inner(self, net: Cincgan, batch: Apart, clean: Tensor) -> dict[str, Tensor]:
-        """Terms of what the front made of noisy pictures, and makes of clean ones; each with its weight."""
+        """Terms of what the front made of noisy pictures, and makes of clean ones."""
         again = self.made["g2"](clean)
         return {
             "adversarial_lr": taken(self.judging["d1"], clean, 1.0),
-            "cycle_lr": CYCLE * losses.l2(again, batch.noisy),
-            "identity_lr": IDENTITY * losses.l1(net.front(batch.clean), batch.clean),
-            "tv_lr": VARIATION[0] * losses.tv(clean),
+            "cycle_lr": losses.l2(again, batch.noisy),
+            "identity_lr": losses.l1(net.front(batch.clean), batch.clean),
+            "tv_lr": losses.tv(clean),
         }
 
     def outer(self, net: Cincgan, batch: Apart, large: Tensor) -> dict[str, Tensor]:
-        """Terms of the net's pictures of noisy ones, and of the back's of clean ones; each with its weight."""
+        """Terms of the net's pictures of noisy ones, and of the back's of clean ones."""
         again = self.made["g3"](large)
         return {
             "adversarial_hr": taken(self.judging["d2"], large, 1.0),
-            "cycle_hr": CYCLE * losses.l2(again, batch.noisy),
-            "identity_hr": IDENTITY * losses.l2(net.enlarged(batch.clean), batch.sharp),
-            "tv_hr": VARIATION[1] * losses.tv(large),
+            "cycle_hr": losses.l2(again, batch.noisy),
+            "identity_hr": losses.l2(net.enlarged(batch.clean), batch.sharp),
+            "tv_hr": losses.tv(large),
         }
 
     def step(self) -> None:
@@ -214,8 +213,13 @@ class Cycles:
 def taken(judge: nn.Module, x: Tensor, label: float) -> Tensor:
     """How far pictures (b, 1, h, w) are from being taken for label, 1 true to 0 made: mean squares over patches, float32."""
     with torch.autocast(x.device.type, enabled=False):
-        said: Tensor = judge(2 * x.float() - 1)
+        said: Tensor = judge(DETAIL * detail(x.float()))
         return (said - label).square().mean()
+
+
+def detail(x: Tensor) -> Tensor:
+    """What pictures (b, 1, h, w) have beside their means over squares; edges are repeated."""
+    return x - F.avg_pool2d(F.pad(x, (AROUND,) * 4, mode="replicate"), 2 * AROUND + 1, 1)
 
 
 def moved(optimiser: torch.optim.Optimizer) -> None:
