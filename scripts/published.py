@@ -142,6 +142,7 @@ def psnr(*values: float | None) -> dict[str, Score]:
 TF = "not the paper's weights, and learned on LR without antialiasing: see the next table"
 LEVEL = "made for x4; this is its first level, on the way"
 EGVSR = "another net (one layer and a sigmoid more), trained for a comparison of video; no number was published"
+PHONES = "its paper's numbers are in no table that could be read here"
 GAN = "5 blocks, not 16, and adversarial; published without means over sets"
 
 # Publishers' numbers are in the READMEs of twtygqyy/pytorch-vdsr and twtygqyy/pytorch-LapSRN; the latter says 37.65 for Set5 x4,
@@ -163,4 +164,9 @@ PEERS = (
     Weights("opencv_sr/FSRCNN-small_x2.pb", "fsrcnn-small", 2, {}, TF),
     Weights("opencv_sr/FSRCNN-small_x3.pb", "fsrcnn-small", 3, {}, TF),
     Weights("opencv_sr/FSRCNN-small_x4.pb", "fsrcnn-small", 4, {}, TF),
+    *(
+        Weights(f"rt_sr/{name}_x{scale}.pth", name.partition("_")[0].lower(), scale, {}, PHONES)
+        for name in ("ECBSR_M6C40", "ABPN_M6C40", "ETDS_M4C32", "ETDS_M7C48")
+        for scale in (2, 3, 4)
+    ),
 )
