@@ -94,6 +94,16 @@ def train(
             help="Clean pictures, clips, packs beside a handful of pairs (--small): many like those are made of them (DRTL).",
         ),
     ] = None,
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unlabelled",
+            help="Small pictures and clips without sharp ones, as to be enlarged: turned, they are to give the same (TCR).",
+        ),
+    ] = None,
+    consistency: Annotated[
+        float | None, typer.Option("--consistency", help="For --unlabelled: how much that weighs (0.1).")
+    ] = None,
     unpaired: Annotated[
         list[str] | None,
         typer.Option(
@@ -172,6 +182,8 @@ def train(
         optics=optics,
         small=small,
         auxiliary=tuple(auxiliary) if auxiliary else None,
+        unlabelled=tuple(unlabelled) if unlabelled else None,
+        consistency=consistency,
         unpaired=tuple(unpaired or ()),
         views=views,
         frames=frames,

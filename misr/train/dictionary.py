@@ -50,6 +50,7 @@ def check(wanted: Training) -> None:
         f"--rate {wanted.rate:g}": wanted.rate,
         f"--precision {wanted.precision}": wanted.precision == "bf16",
         "--small": wanted.small,
+        "--unlabelled": wanted.unlabelled,
     }
     if others := [option for option, given in meant.items() if given]:
         raise InputError(

@@ -13,7 +13,7 @@ from misr import zoo
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.nets import NETS
-from misr.train import adversary, burst_lessons, counterparts, cycles, dictionary, export, features, losses, ranks, revisits
+from misr.train import adversary, burst_lessons, consistency, counterparts, cycles, dictionary, export, features, losses, ranks, revisits
 from misr.train.data import Material
 from misr.train.folder import enter, settings
 from misr.train.footage import Footage, gather
@@ -39,6 +39,8 @@ class Training:
     degradation   how LR is made of HR; optics: sigma of the held-out path's Gaussian in LR pixels, 0 for bicubic,
                   of bursts for what is usual; they have a degradation and a loss of their own
     unpaired      noisy or blurred small pictures that have nothing to do with data; start then enlarges clean ones
+    unlabelled    small pictures and clips without sharp ones, on which the net is to be consistent (see consistency)
+    consistency   the weight of that, 0.1 by default
     small         a folder with a small picture for each sharp one of data, learned from in place of shrinking
     auxiliary     clean clips and pictures, of which many pairs like those few are made (see relations)
     loss          smooth-l1, charbonnier, l2, or a sum of terms (see losses.read)
@@ -61,6 +63,8 @@ class Training:
     degradation: Degradation = "bi"
     optics: float = 0.0
     unpaired: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] | None = None
+    consistency: float | None = None
     small: str | None = None
     auxiliary: tuple[str, ...] | None = None
     loss: str = "smooth-l1"
@@ -135,6 +139,8 @@ def fit(
             study = counterparts.lesson(wanted, run, footage, seed=seed, kind=kind, say=say)
         else:
             study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
+        if wanted.unlabelled:
+            study = consistency.lesson(wanted, study, run.net, footage, device, seed=seed, done=lambda: run.done)
         if learns_atoms(run.net):
             study = dictionary.lesson(study, run.net, seed=seed, done=lambda: run.done)
     if study.told:
@@ -195,6 +201,9 @@ def learns_atoms(net: nn.Module) -> bool:
 
 def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
     """What is learned from: bursts where a net fuses them and hidden views are the labels, else clips and pictures."""
+    if wanted.unlabelled:
+        half = replace(wanted, unlabelled=None, memory=wanted.memory / 2)
+        return consistency.gather(wanted, net, lambda: material(half, net, say), say)
     if wanted.unpaired:
         return cycles.gather(wanted, net, say)
     if wanted.small:
@@ -284,6 +293,7 @@ def check(wanted: Training) -> None:
         raise InputError(f"--crop {wanted.crop}: an even number is wanted")
     counterparts.check(wanted)
     cycles.check(wanted)
+    consistency.check(wanted)
     if (wanted.out / "card.json").is_file() and not (wanted.run or Path("runs") / wanted.out.name).is_dir():
         raise InputError(f"{wanted.out} holds a model that no run here has made; choose another -o, or remove it")
 

@@ -33,6 +33,8 @@ def settings(folder: Path, wanted: Training) -> dict[str, Any]:
     if wanted.features not in (None, "self"):
         ours["features"] = str(Path(wanted.features).resolve())
     ours["unpaired"] = [str(Path(p).resolve()) for p in wanted.unpaired]
+    if wanted.unlabelled:
+        ours["unlabelled"] = [str(Path(p).resolve()) for p in wanted.unlabelled]
     if wanted.small:
         ours["small"] = str(Path(wanted.small).resolve())
     if wanted.auxiliary:

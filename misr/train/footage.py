@@ -39,8 +39,9 @@ class Footage:
         if self.places:
             return f"{self.bursts}, views hidden from the net"
         if self.pairs:
-            return self.pairs + (f", and {len(self.train)} other sources made like them" if self.train else "")
-        known = f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
+            known = self.pairs + (f", and {len(self.train)} other sources made like them" if self.train else "")
+        else:
+            known = f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
         return known + (f", and {len(self.alone)} small pictures without pairs" if self.alone else "")
 
     @property
