@@ -267,6 +267,7 @@ def test_small_pictures_are_read_as_they_are(data, tmp_path):
         ({"features": "self"}, "--unpaired, --features self: none of its losses sees features"),
         ({"degradation": "mixed"}, "--unpaired, --degradation mixed: what is wrong with pictures is learned"),
         ({"small": "x"}, "--unpaired, --small x: pairs are what there is none of"),
+        ({"unlabelled": ("y",)}, "--unpaired, --unlabelled y: all of its pictures are without labels"),
         ({"freeze": ("front",)}, "--freeze front: the front is what learns first; freeze back, or nothing"),
         ({"discriminator": 0}, "--discriminator 0: at least 1 channel is wanted"),
         ({"crop": 10}, "--unpaired, --crop 10: its patches are larger; give 12 or more"),

@@ -257,6 +257,7 @@ def check(wanted: Training) -> None:
         "--degradation": (wanted.degradation, "bi", "what is wrong with pictures is learned from them"),
         "--optics": (wanted.optics, 0.0, "what is wrong with pictures is learned from them"),
         "--small": (wanted.small, None, "pairs are what there is none of"),
+        "--unlabelled": (" ".join(wanted.unlabelled or ()), "", "all of its pictures are without labels"),
         "--motion": (wanted.motion, "", "its net looks at one view"),
     }
     for option, (given, usual, why) in others.items():
