@@ -179,16 +179,19 @@ def inconsistency(net: nn.Module, loose: Loose, done: float = 1.0) -> Tensor:
     side = wide - FARTHEST
     plain = pictures(net, loose.views[..., :side, :side], done)
     turned = pictures(net, loose.turn(loose.views, side), done)
-    return torch.stack([apart(one, other, loose.turn, side) for one, other in zip(plain, turned, strict=True)]).mean()
+    edge = min(int(net.halo), (side - FARTHEST) // 4)  # type: ignore[arg-type]
+    those = zip(plain, turned, strict=True)
+    return torch.stack([apart(one, other, loose.turn, side, edge) for one, other in those]).mean()
 
 
-def apart(plain: Tensor, turned: Tensor, turn: Turn, side: int) -> Tensor:
-    """The distance of f(x) and f(T(x)) (n, 1, r*side, r*side), where both show the same."""
+def apart(plain: Tensor, turned: Tensor, turn: Turn, side: int, edge: int) -> Tensor:
+    """The distance of f(x) and f(T(x)) (n, 1, r*side, r*side), where both show the same, `edge` small pixels inside of that."""
     ratio = plain.shape[-1] // side
     common = (side - FARTHEST) * ratio
     ours = replace(turn, way=0)(plain.float(), common, ratio)
-    theirs = symmetric(turned.float(), inverse(turn.way))[..., :common, :common]
-    return distance(ours, theirs, squares=True)
+    theirs = symmetric(turned.float(), inverse(turn.way))
+    inner = slice(edge * ratio, common - edge * ratio)
+    return distance(ours[..., inner, inner], theirs[..., inner, inner], squares=True)
 
 
 def pictures(net: nn.Module, x: Tensor, done: float) -> list[Tensor]:
