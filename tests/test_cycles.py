@@ -14,7 +14,7 @@ from misr.errors import InputError
 from misr.nets import NETS
 from misr.nets.cincgan import Cincgan, Cleaner
 from misr.resample import resample
-from misr.train import alone, cycles, valid
+from misr.train import alone, cycles, plot, valid
 from misr.train.cycles import Apart, Cycles, Shrinker
 from misr.train.fit import Training, fit, student
 from misr.train.loop import Recipe
@@ -198,6 +198,8 @@ def test_what_is_made_is_a_model_with_the_start_behind_a_front_and_a_log_of_ever
     inner = {"adversarial_lr", "cycle_lr", "identity_lr", "tv_lr", "d1_loss"}
     assert inner <= set(lines[0]) and "d2_loss" not in lines[0]
     assert inner | {name.replace("lr", "hr") for name in inner if "lr" in name} | {"d2_loss"} <= set(lines[-1])
+    drawn, panels = cv2.imread(str(made.folder / "plot.png")), 5  # loss, dB, both cycles, those who judge
+    assert drawn.shape[0] == panels * (plot.HIGH + plot.EDGE) + plot.EDGE
     clip, out = next((data / "noisy").glob("clip.*")), tmp_path / "out.mkv"
     misr.upscale(clip, out, misr.Settings(model=str(made.folder)))
     assert [(f.width, f.height) for f in media.read(out)] == [(128, 96)] * 9

@@ -12,6 +12,11 @@ WIDE, HIGH, EDGE = 900, 300, 60  # pixels of a panel, and around it
 INK, GRID, LINE, OTHER, THIRD = (60, 60, 60), (225, 225, 225), (180, 90, 20), (60, 60, 200), (70, 150, 40)  # BGR
 ANOTHER = " (another one, of squares, in the last 15 %)"  # but of sums
 INKS = (("blue", LINE), ("red", OTHER), ("green", THIRD), ("black", INK))
+CYCLES = (  # what is lost where there are no pairs: in the inner cycle, in the outer one, and by those who judge
+    ("adversarial_lr", "cycle_lr", "identity_lr", "tv_lr"),
+    ("adversarial_hr", "cycle_hr", "identity_hr", "tv_hr"),
+    ("d1_loss", "d2_loss"),
+)
 Points = Sequence[tuple[float, float]]
 Panel = tuple[Sequence[tuple[Points, tuple[int, int, int]]], str]
 
@@ -26,15 +31,18 @@ def draw(lines: Sequence[dict[str, float]], path: Path, *, baseline_db: float, n
 
     steps = [line["step"] for line in lines]
     level = [(steps[0], baseline_db), (steps[-1], baseline_db)]
-    terms = [word for word in lines[-1] if word.partition(":")[0] in NAMES]
+    sums = [[word for word in lines[-1] if word.partition(":")[0] in NAMES]]
+    sums += [[word for word in words if word in lines[-1]] for words in CYCLES]
+    terms = any(sums)
     panels: list[Panel] = [
         ([(logs(curve(lines, "loss")), LINE)], f"{name}: log10 of the loss{'' if terms else ANOTHER}"),
         ([(curve(lines, "valid_db"), LINE), (level, OTHER)], f"{name}: validation dB; red: baseline"),
     ]
-    if len(terms) > 1:
-        inks = [(term, *INKS[n % len(INKS)]) for n, term in enumerate(terms)]
-        title = ", ".join(f"{colour} {term}" for term, colour, _ in inks)
-        panels.append(([(logs(curve(lines, term)), ink) for term, _, ink in inks], f"{name}: log10 of {title}"))
+    for words in sums:
+        if len(words) > 1:
+            inks = [(term, *INKS[n % len(INKS)]) for n, term in enumerate(words)]
+            title = ", ".join(f"{colour} {term}" for term, colour, _ in inks)
+            panels.append(([(logs(curve(lines, term)), ink) for term, _, ink in inks], f"{name}: log10 of {title}"))
     if looks := curve(lines, "perceptual"):
         panels.append(([(looks, LINE)], f"{name}: perceptual distance, smaller is nearer"))
     for before, what in (("", "pictures"), ("feature_", "features")):
