@@ -4,19 +4,19 @@ It needs no reference, and therefore sees what dB cannot: whether a picture coul
 good photographs are the authors', read from a file (`mu_pris_param`, `cov_pris_param`); misr ships none.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import correlate
-from scipy.special import gamma
 
 from misr.resample import resample
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 BLOCK = 96  # pixels along a side, as published; 48 at half the size
 SIDE, SIGMA = 7, 7 / 6  # of the Gaussian within which brightness and contrast are local
+gamma = np.vectorize(math.gamma)
 SHAPES = np.arange(0.2, 10.0005, 0.001)  # of generalized Gaussians, 2 is the normal one
 MOMENTS = gamma(2 / SHAPES) ** 2 / (gamma(1 / SHAPES) * gamma(3 / SHAPES))
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right
@@ -51,12 +51,18 @@ def blocks(plane: Values, side: int) -> Values:
 
 def normal(plane: Values) -> Values:
     """The plane less its local mean, by its local deviation plus one code value."""
-    at = np.arange(SIDE) - SIDE // 2
-    line = np.exp(-(at**2) / (2 * SIGMA**2))
-    weights = np.outer(line, line) / line.sum() ** 2
-    mean = correlate(plane, weights, mode="nearest")
-    spread = np.sqrt(np.abs(correlate(plane**2, weights, mode="nearest") - mean**2))
-    return (plane - mean) / (spread + 1)
+    mean = local(plane)
+    return (plane - mean) / (np.sqrt(np.abs(local(plane**2) - mean**2)) + 1)
+
+
+def local(plane: Values) -> Values:
+    """The mean around every pixel, weighted by a Gaussian; beyond the edge is the edge."""
+    weights = np.exp(-((np.arange(SIDE) - SIDE // 2) ** 2) / (2 * SIGMA**2))
+    weights /= weights.sum()
+    h, w = plane.shape
+    wide = np.pad(plane, SIDE // 2, mode="edge")
+    rows = sum(weight * wide[n : n + h] for n, weight in enumerate(weights))
+    return np.asarray(sum(weight * rows[:, n : n + w] for n, weight in enumerate(weights)))
 
 
 def told(block: Values) -> list[float]:
