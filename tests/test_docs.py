@@ -75,6 +75,15 @@ def burst(folder: Path, suffix: str, number: int = 3, seed: int = 1, size: tuple
             out.write(codes[None])
 
 
+def pair(folder: Path, name: str, n: int) -> None:
+    """A sharp picture, a small one of it, and a clean one of something else."""
+    y, x = np.mgrid[:128, :160]
+    sharp = (125 + 60 * np.sin((x + n * y) / 5) + np.random.default_rng(n).normal(0, 9, x.shape)).astype(np.uint8)
+    for place, plane in (("truth", sharp), ("small", sharp[::2, ::2]), ("photos", sharp[::-1])):
+        (folder / place).mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / place / f"{name}.png"), plane)
+
+
 def challenge(folder: Path) -> None:
     """Two scenes as PROBA-V has them."""
     for number in (1, 2):
@@ -98,6 +107,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "clips").mkdir()
     clip(folder / "clips" / "a.mkv", 6)
     clip(folder / "clips" / "b.mkv", 6)
+    for n, name in enumerate("abc"):
+        pair(folder, name, n)
     media.clip(folder, name="tape", size=(64, 48), frames=12, interlaced=True, options=media.TOP_FIELD_FIRST)
     media.clip(folder, name="whole", size=(64, 48), codec="mjpeg", pix_fmt="yuvj420p", frames=12)
     with media.av.open(str(folder / "whole.mkv")) as source:
@@ -186,7 +197,8 @@ def test_what_a_page_tells_to_do_works(
         pytest.skip(f"not here: {', '.join(missing)}")
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("misr.train.features.STEPS", 2)  # as LONG does: what is only long
+    for long in ("features", "relations"):
+        monkeypatch.setattr(f"misr.train.{long}.STEPS", 2)  # as LONG does: what is only long
     if block.kind == "sh":
         for line in commands(block.text):
             run(line, tmp_path)
