@@ -158,7 +158,12 @@ def test_times_are_taken_of_every_method_and_again_only_when_asked(data, monkeyp
     for more in ([], [], ["--time"]):
         call(monkeypatch, *usual, *more)
     assert taken == [2, 4, 2, 4]
-    assert [row[5] for row in rows(capsys.readouterr().out) if row[1].startswith("Dong")] == list("121234")
+    out = capsys.readouterr().out
+    assert [row[5] for row in rows(out) if row[1].startswith("Dong")] == list("121234")
+    assert out.count("Times: 1 thread, torch ") == 3
+    monkeypatch.setattr(classics, "USUAL", (2, 3, 4))  # a method more: all again, as all are of one run
+    call(monkeypatch, *usual)
+    assert taken == [2, 4, 2, 4, 2, 3, 4]
 
 
 def test_a_heavy_net_is_timed_on_a_smaller_picture():
