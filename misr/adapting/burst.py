@@ -25,9 +25,10 @@ from misr.burst import Ready
 from misr.card import ModelCard
 from misr.errors import InputError
 from misr.train import burst_lessons, export, revisits
-from misr.train.fit import Say, Training, place, silent, student
+from misr.train.fit import Say, Training, place, silent
 from misr.train.loop import Run
 from misr.train.revisits import Place
+from misr.train.student import student
 
 MINUTES = 2.0
 RATE = 3e-4

@@ -27,10 +27,11 @@ from misr.errors import InputError
 from misr.io.output import Span
 from misr.registration.outlook import Outlook, outlook
 from misr.train import export
-from misr.train.fit import Say, Training, place, recipe, silent, student
+from misr.train.fit import Say, Training, place, recipe, silent
 from misr.train.heldout import Flow
 from misr.train.lessons import known_flow
 from misr.train.loop import Recipe, Run, train
+from misr.train.student import student
 from misr.train.takes import runs
 from misr.upscaler import keep_heap
 
