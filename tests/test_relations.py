@@ -235,7 +235,7 @@ def test_relations_are_said_and_stand_on_the_card(data, quick, tmp_path):
     made = fit(training(data, tmp_path / "model", run=tmp_path / "run"), say=lines.append)
     told = next(line for line in lines if line.startswith("of the auxiliary tasks most like the pairs: "))
     assert made.card.note == told and told.count("%") == relations.TOLD
-    assert made.card.trained_on == "3 pairs of small and sharp pictures, and 1 other sources made like them"
+    assert made.card.trained_on == "3 pairs of small and sharp pictures, and made ones of 1 clean source"
 
 
 def test_the_command_takes_clean_pictures_and_sums_of_terms(data, quick, tmp_path):

@@ -39,9 +39,12 @@ class Footage:
         if self.places:
             return f"{self.bursts}, views hidden from the net"
         if self.pairs:
-            known = self.pairs + (f", and {len(self.train)} other sources made like them" if self.train else "")
+            n = len(self.train)
+            known = self.pairs + (f", and made ones of {n} clean source{'s' if n > 1 else ''}" if n else "")
         else:
-            known = f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
+            known = (
+                f"{len(self.train)} sources, {len(self.material.stills)} stills and {len(self.material.clips)} shots"
+            )
         return known + (f", and {len(self.alone)} small pictures without pairs" if self.alone else "")
 
     @property

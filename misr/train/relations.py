@@ -1,16 +1,17 @@
-"""A handful of pairs, helped by many made ones that are like them: DRTL (Li et al., arXiv 2111.13078).
+"""A handful of pairs, helped by many made ones that are like them: DRTL (Li et al., arXiv 2111.13078, 2021).
 
 A distortion relation network tells what was done to a picture as a unit vector. A memory bank holds one for each of many
 auxiliary tasks: kinds and strengths of blur, noise and JPEG, made of clean pictures. Cosine similarities between the
 few pairs and the bank are the relations; they weigh the gradients of the tasks where the net learns from those, before
 and while it learns from the pairs.
 
-Followed, as far as the abstract tells: the few pairs as target task and synthetic distortions as auxiliary ones, a graph
-of relations between them, gradients weighed by relations, transfer by pre-training. The paper's networks, tasks and
-numbers were not at hand, and its way by meta-learning is left out. Ours are: the tasks; that the network sees the small
-picture beside what antialiased bicubic would have made of the sharp one, as few-shot pairs have both; that it learns to
-tell the tasks apart by a softmax of cosines; that relations are this softmax; and that a task is drawn as often as its
-relation says, which weighs its gradient in the mean as a factor would, with no batch for tasks that count nothing.
+Followed, as far as its abstract tells: the few pairs as target task and synthetic distortions as auxiliary ones, a graph
+of relations between them, gradients weighed by relations, transfer by pre-training. The paper's networks, tasks and numbers
+were not at hand; that there is a memory bank and that cosines compare are from memory; its way by meta-learning is left out.
+Ours are: the tasks; that the network sees the small picture beside what antialiased bicubic would have made of the sharp
+one, as pairs have both; that it learns to tell the tasks apart by a softmax of cosines, and their blur, noise and JPEG each;
+that relations are this softmax; and that a task is drawn as often as its relation says, which weighs its gradient in the
+mean as a factor would, and spends no batch on tasks that count nothing.
 """
 
 from __future__ import annotations
