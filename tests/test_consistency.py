@@ -15,7 +15,7 @@ from misr.train import consistency, valid
 from misr.train.consistency import FARTHEST, Beside, Loose, Turn, inconsistency, inverse, symmetric, weight
 from misr.train.degrade import bi
 from misr.train.fit import Training, fit
-from misr.train.loop import BETA
+from misr.train.loop import BETA, distance
 from tests import command, media
 from tests.small_nets import SMALL, Entry
 from tests.test_train import Count, Stop, stopping_at, texture, weights
@@ -95,6 +95,13 @@ def test_what_a_net_sees_beyond_the_edges_of_crops_is_not_held_against_it():
     assert (
         net.picture(torch.ones(1, 1, 24, 24))[..., 0] - net.picture(torch.ones(1, 1, 24, 24))[..., 20]
     ).abs().max() > 1e-4
+
+
+def test_far_from_the_end_of_a_run_what_is_lost_is_smooth_l1_as_on_labels():
+    it, ramp = loose(Turn(1)), torch.linspace(0, 0.1, 40)
+    apart = (ramp - ramp.flip(0))[: 40 - 2 * FARTHEST].expand(32, 32)
+    wanted = distance(apart, torch.zeros(32, 32), squares=False) / 2
+    assert torch.allclose(inconsistency(Flat(2, lean=0.1), it, squares=False), wanted, rtol=1e-4)
 
 
 def test_both_sides_learn_and_the_gradient_is_that_of_the_formula():

@@ -2,11 +2,11 @@
 
 Transformation consistency regularisation (Mustafa and Mantiuk, ECCV 2020): to the loss on pictures with labels a weight times
 |f(T(x)) - T(f(x))|^2 is added, on pictures x without; both sides of it learn. Not followed: the authors turn by up to 20 degrees
-and move by up to 6 pixels, which interpolates, so that f is also asked for what no camera saw, and their code for enlarging takes
-|.| with a weight of 0.01 from the first step on. Here T are the symmetries of the square and moves by whole pixels, which are
-exact on the area-aligned grid: f(T(x)) and T(f(x)) have the same truth, but for what a net sees beyond the edges of crops. The
-weight grows over the first part of a run, as is usual for such terms (Laine and Aila, ICLR 2017): what a net makes that has
-learned nothing is nothing to agree on.
+and move by up to 6 pixels, which interpolates, so that f is also asked for what no camera saw. Here T are the symmetries of the
+square and moves by whole pixels, which are exact on the area-aligned grid: f(T(x)) and T(f(x)) have the same truth, but for what
+a net sees beyond the edges of crops, which are left out. As in the authors' code for enlarging, the distance is that of the loss
+with labels: here smooth L1, then squares (squares from the start would outweigh it). The weight grows over the first part of a
+run, as is usual for such terms (Laine and Aila, ICLR 2017): what a net makes that has learned nothing is nothing to agree on.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def lesson(
 
     def loss(net: nn.Module, batch: tuple[Any, Loose], squares: bool) -> Tensor:
         labelled, loose = batch
-        value = inconsistency(net, loose, done())
+        value = inconsistency(net, loose, done(), squares=squares)
         lost.append(value.detach())
         return study.loss(net, labelled, squares) + weight(wanted, done()) * value
 
@@ -173,25 +173,25 @@ class Beside:
         self.rng.bit_generator.state = state["loose"]
 
 
-def inconsistency(net: nn.Module, loose: Loose, done: float = 1.0) -> Tensor:
-    """|f(T(x)) - T(f(x))|^2: half its mean over one code value, as in the loop's l2; the mean over the levels of a net."""
+def inconsistency(net: nn.Module, loose: Loose, done: float = 1.0, *, squares: bool = True) -> Tensor:
+    """f(T(x)) - T(f(x)), as the loop's distance has it: smooth L1, or squares; the mean over the levels of a net."""
     n, _, wide, _ = loose.views.shape
     side = wide - FARTHEST
     plain = pictures(net, loose.views[..., :side, :side], done)
     turned = pictures(net, loose.turn(loose.views, side), done)
     edge = min(int(net.halo), (side - FARTHEST) // 4)  # type: ignore[arg-type]
     those = zip(plain, turned, strict=True)
-    return torch.stack([apart(one, other, loose.turn, side, edge) for one, other in those]).mean()
+    return torch.stack([apart(one, other, loose.turn, side, edge, squares) for one, other in those]).mean()
 
 
-def apart(plain: Tensor, turned: Tensor, turn: Turn, side: int, edge: int) -> Tensor:
+def apart(plain: Tensor, turned: Tensor, turn: Turn, side: int, edge: int, squares: bool) -> Tensor:
     """The distance of f(x) and f(T(x)) (n, 1, r*side, r*side), where both show the same, `edge` small pixels inside of that."""
     ratio = plain.shape[-1] // side
     common = (side - FARTHEST) * ratio
     ours = replace(turn, way=0)(plain.float(), common, ratio)
     theirs = symmetric(turned.float(), inverse(turn.way))
     inner = slice(edge * ratio, common - edge * ratio)
-    return distance(ours[..., inner, inner], theirs[..., inner, inner], squares=True)
+    return distance(ours[..., inner, inner], theirs[..., inner, inner], squares=squares)
 
 
 def pictures(net: nn.Module, x: Tensor, done: float) -> list[Tensor]:
