@@ -212,6 +212,15 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_unbroken_one(data, tmp_path, net, 
     assert weights(whole) == weights(broken)
 
 
+def test_real_pairs_and_pictures_without_go_together(data, tmp_path):
+    small = tmp_path / "pairs"
+    small.mkdir()
+    for n in range(3):
+        media.picture(small, "png", name=f"photo{'abc'[n]}", n=n, size=(64, 48))
+    made = fit(training(data, tmp_path / "mine", small=str(small)))
+    assert made.card.trained_on == "3 pairs of small and sharp pictures, and 5 small pictures without pairs"
+
+
 def test_a_run_with_other_pictures_without_labels_is_another_run(data, tmp_path):
     fit(training(data, tmp_path / "mine"))
     with pytest.raises(InputError, match="holds a run with unlabelled"):
