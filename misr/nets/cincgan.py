@@ -28,8 +28,8 @@ class Cleaner(nn.Module):
     """From a picture to one of another kind: three convolutions, the first 7x7, `blocks` residual blocks, three, the last 7x7.
 
     So are G1 and G2 of the paper, of 64 channels and 6 blocks, by memory of it and by code that others wrote after it. This
-    differs in two things: there is no batch norm, as in EDSR, and the last convolution begins at zero and is added to the picture, so
-    that a cleaner begins as what changes nothing.
+    differs in two things: there is no batch norm, as in EDSR, and the last convolution begins at zero and is added to the
+    picture, so that a cleaner begins as what changes nothing.
     """
 
     def __init__(self, *, width: int = 64, blocks: int = 6) -> None:
