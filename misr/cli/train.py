@@ -138,7 +138,7 @@ def train(
         int | None,
         typer.Option(
             "--discriminator",
-            help="For adversarial terms, --unpaired: channels of its first layer (64; 16 suits a CPU).",
+            help="For adversarial terms, --unpaired: channels of its first layer (64; 8 suits a small net).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights and data.")] = 0,
