@@ -46,8 +46,8 @@ def draw(lines: Sequence[dict[str, float]], path: Path, *, baseline_db: float, n
     if looks := curve(lines, "perceptual"):
         panels.append(([(looks, LINE)], f"{name}: perceptual distance, smaller is nearer"))
     for before, what in (("", "pictures"), ("feature_", "features")):
-        words = (("d_loss", LINE), ("d_real", THIRD), ("d_fake", OTHER))
-        of = [(points, ink) for word, ink in words if (points := curve(lines, before + word))]
+        told = (("d_loss", LINE), ("d_real", THIRD), ("d_fake", OTHER))
+        of = [(points, ink) for word, ink in told if (points := curve(lines, before + word))]
         if of:
             panels.append(
                 (of, f"{name}: discriminator of {what}: its loss; for how true it takes true (green), made (red)")
