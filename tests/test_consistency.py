@@ -1,6 +1,9 @@
 """Learning without labels: what is turned and moved comes back exact, what is lost is what the paper says, a run goes on."""
 
+import runpy
+from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from misr.nets import NETS
 from misr.nets.single import Single
 from misr.resample import resample
 from misr.train import consistency, valid
+from misr.train import data as data_room
 from misr.train.consistency import FARTHEST, Beside, Loose, Turn, inconsistency, inverse, symmetric, weight
 from misr.train.degrade import bi
 from misr.train.fit import Training, fit
@@ -281,3 +285,17 @@ def test_learning_without_labels_makes_a_net_more_consistent(tmp_path):
         inconsistency(net, source.draw()[1]).backward()
         steps.step()
     assert lost() < before / 2
+
+
+# ---------------------------------------------------------------- scripts/semi_supervised
+
+
+def test_the_study_tells_each_way_to_learn_with_labels_turned_and_not():
+    study = runpy.run_path(str(Path(__file__).resolve().parent.parent / "scripts" / "semi_supervised"))
+    args = Namespace(net="fast", scale=2, labelled=0.25, weight=[0.1], pool=4, steps=2, seeds=2, crop=8, frames=2)
+    turned = data_room.turned
+    lines = list(study["rows"](args, [texture(48, 48, seed=n) for n in range(5)]))
+    assert [line.count("|") for line in lines] == [6] * 7 and data_room.turned is turned
+    assert [line.split("|")[2].strip() for line in lines[1:]] == ["turned"] * 3 + ["never turned"] * 3
+    names = [line.split("|")[1].strip() for line in lines]
+    assert names == ["bicubic", *2 * ["25% with labels", "and the rest without, weight 0.1", "all with labels"]]
