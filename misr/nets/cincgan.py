@@ -110,4 +110,5 @@ def backs() -> list[str]:
     """The names of nets that can be a back."""
     from misr.nets import NETS
 
-    return [n for n, net in NETS.items() if n == "fast" or (issubclass(net, Single) and net is not Cincgan)]
+    other = (Cincgan, NETS["sparse"])  # the latter learns without gradients
+    return [n for n, net in NETS.items() if n == "fast" or (issubclass(net, Single) and not issubclass(net, other))]
