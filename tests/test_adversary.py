@@ -143,12 +143,10 @@ def test_a_judge_comes_to_tell_noise_from_smoothness_and_says_how_well():
     rough = lambda: torch.rand(4, 1, 16, 16)  # noqa: E731
     smooth = lambda: torch.rand(4, 1, 1, 1).expand(4, 1, 16, 16)  # noqa: E731
     told = []
-    for group in judge.optimiser.param_groups:
-        group["lr"] = 3e-3
     for _ in range(3):
         for _ in range(15):
             judge(smooth(), rough())
-            judge.step()
+            judge.step(3e-3)
         told.append(partner.figures())
     assert told[0]["d_loss"] > told[-1]["d_loss"] > 0.325  # the least that 0.9 leaves
     assert 0 <= told[-1]["d_fake"] < 0.2 and 0.7 < told[-1]["d_real"] <= 1
@@ -201,6 +199,16 @@ def test_a_gradient_that_is_no_number_teaches_a_judge_nothing():
     kind(torch.full((2, 1, 32, 32), math.nan), torch.rand(2, 1, 32, 32))
     partner.step()
     assert torch.equal(parameters(partner), before)
+
+
+def test_from_the_middle_of_a_run_on_a_judge_learns_at_a_tenth_of_its_rate():
+    rates = []
+    for done in (0.0, 0.49, 0.5, 1.0):
+        kind, partner = adversary.met(read("l1 + adversarial"), torch.device("cpu"), width=2, done=lambda: done)  # noqa: B023
+        kind(torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32))
+        partner.step()
+        rates.append(partner.judges["adversarial"].optimiser.param_groups[0]["lr"])
+    assert rates == [1e-4, 1e-4, 1e-5, 1e-5]
 
 
 def test_judges_of_several_processes_begin_alike_and_learn_by_the_mean_of_their_gradients(monkeypatch):

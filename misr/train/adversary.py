@@ -6,7 +6,7 @@ for their norms, always: a batch of made pictures and a batch of true ones go th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from misr.train.losses import Kind, Objective
 
 SLOPE = 0.2  # of leaky ReLUs below zero, as in both papers
 WIDTH = 64  # of SRGAN's discriminator
-RATE = 1e-4  # of Adam, beta 0.9 and 0.999, as published; SRGAN goes to a tenth of it half way, and this does not
+RATE, LATER = 1e-4, 1e-5  # of Adam, beta 0.9 and 0.999, to the middle of a run and from there on, as published
 TRUE = 0.9  # how sure of a true picture it may become: one-sided smoothing (Salimans et al., NIPS 2016), not in SRGAN
 
 
@@ -136,9 +136,10 @@ class Judge:
         out: Tensor = self.net(x.float() * times + plus)
         return out
 
-    def step(self) -> None:
+    def step(self, rate: float = RATE) -> None:
         """Learn to tell what it was asked about last from the truth: the sum of both cross entropies, in float32."""
         assert self.asked is not None, "a judge that nobody asked"
+        self.optimiser.param_groups[0]["lr"] = rate
         made, truth = self.asked
         self.net.requires_grad_(True)
         with torch.autocast(made.device.type, enabled=False):
@@ -171,11 +172,12 @@ class Adversary:
     """The partner of a net that learns by adversarial terms: a judge for each, by the term's name."""
 
     judges: Mapping[str, Judge]
+    done: Callable[[], float] = lambda: 0.0  # how much of the run is behind
 
     def step(self) -> None:
         """Let each judge learn."""
         for judge in self.judges.values():
-            judge.step()
+            judge.step(RATE if self.done() < 0.5 else LATER)
 
     def state(self) -> dict[str, Any]:
         """Weights and optimisers."""
@@ -200,13 +202,19 @@ class Adversary:
 
 
 def met(
-    kind: Objective, device: torch.device, *, seed: int = 0, width: int | None = None
+    kind: Objective,
+    device: torch.device,
+    *,
+    seed: int = 0,
+    width: int | None = None,
+    done: Callable[[], float] = lambda: 0.0,
 ) -> tuple[Objective, Adversary | None]:
     """A sum whose adversarial terms have judges, of fresh weights by the seed, and their partner; None without such terms.
 
     kind     bound to features already where it sees any; a layer's maps are judged as pictures are, as by SRFeat (Park et al.,
              ECCV 2018), whose weights for both are 1e-3 beside content
     width    channels of the discriminators' first layers, SRGAN's 64 by default
+    done()   says how much of the run is behind
     """
     judges: dict[str, Judge] = {}
     for n, term in enumerate(kind.judged):
@@ -215,7 +223,7 @@ def met(
             torch.manual_seed(seed + n)
             net = Discriminator(channels, width or WIDTH)
         judges[term.name] = Judge(net.to(device), reach=(1.0, 0.0) if term.layers else (2.0, -1.0))
-    return replace(kind, judges=judges), Adversary(judges) if judges else None
+    return replace(kind, judges=judges), Adversary(judges, done) if judges else None
 
 
 def check(kind: Kind, told: str, width: int | None) -> None:

@@ -182,7 +182,7 @@ def summed(
     """
     if not isinstance(kind, Objective):
         return study
-    kind, partner = adversary.met(kind, device, seed=wanted.seed, width=wanted.discriminator)
+    kind, partner = adversary.met(kind, device, seed=wanted.seed, width=wanted.discriminator, done=done)
     told, tally = weighed(kind, those[0]), Tally()
     looks = Looks(kind.features, those) if kind.features else None
     return replace(
