@@ -1,4 +1,4 @@
-"""The scripts that train video nets, at sizes of no use, on the CPU."""
+"""The scripts that train nets, at sizes of no use, on the CPU."""
 
 import json
 import sys
@@ -98,3 +98,21 @@ def test_the_gpu_script_trains_on_a_cpu_too_and_goes_on(pack, tmp_path, monkeypa
     assert all(torch.equal(weights["motion." + k], v) for k, v in net.motion.state_dict().items())
     files = [p for p in (tmp_path / "on").rglob("*") if p.is_file()]
     assert len(files) <= 8
+
+
+def test_a_classic_x4_begins_with_what_its_x2_has_learned(pack, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = [pack, "--out", tmp_path / "models", "--share", "0.0005", "--trained-on", "a test"]
+    call("train_classics", monkeypatch, *few, "--only", "lapsrn-x2", "lapsrn-x4")
+    made, begun = (
+        load_file(tmp_path / p / "weights.safetensors") for p in ("models/lapsrn-x2", "runs/lapsrn-x4-start")
+    )
+    for part in ("head.weight", "features.0.layers.3.weight", "detail.0.bias"):
+        assert torch.equal(made[part], begun[part])
+        if part.startswith(("features", "detail")):
+            assert torch.equal(made[part], begun[part.replace(".0.", ".1.", 1)])
+    card = zoo.card(tmp_path / "models" / "lapsrn-x4")
+    assert (card.name, card.scale, card.trained_on) == ("lapsrn-x4", 4, "a test") and "Lai et al." in card.source
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["lapsrn-x2", "lapsrn-x4"]
+    with pytest.raises(SystemExit, match="no such plan"):
+        call("train_classics", monkeypatch, *few, "--only", "lapsrn-x3")
