@@ -410,6 +410,12 @@ def picture(
     return path
 
 
+def photos(folder: Path, size: tuple[int, int] = (128, 96)) -> None:
+    """Three pictures to learn from, photoa.png to photoc.png, of different things."""
+    for n, letter in enumerate("abc"):
+        picture(folder, "png", name=f"photo{letter}", n=n, size=size)
+
+
 def animation(
     folder: Path,
     suffix: Literal["gif", "apng", "webp"],

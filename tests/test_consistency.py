@@ -219,8 +219,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_unbroken_one(data, tmp_path, net, 
 def test_real_pairs_and_pictures_without_go_together(data, tmp_path):
     small = tmp_path / "pairs"
     small.mkdir()
-    for n in range(3):
-        media.picture(small, "png", name=f"photo{'abc'[n]}", n=n, size=(64, 48))
+    media.photos(small, (64, 48))
     made = fit(training(data, tmp_path / "mine", small=str(small)))
     assert made.card.trained_on == "3 pairs of small and sharp pictures, and 5 small pictures without pairs"
 

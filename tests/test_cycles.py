@@ -37,8 +37,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     for name in ("sharp", "noisy"):
         (root / name).mkdir()
-    for n in range(3):
-        media.picture(root / "sharp", "png", name=f"photo{'abc'[n]}", n=n, size=(128, 96))
+    media.photos(root / "sharp")
     media.clip(root / "noisy", name="clip", frames=9, codec="ffv1", size=(64, 48))
     rng = np.random.default_rng(0)
     for n in range(2):

@@ -202,8 +202,7 @@ def photos(tmp_path):
     """Three pictures."""
     root = tmp_path / "photos"
     root.mkdir()
-    for n in range(3):
-        media.picture(root, "png", name=f"photo{'abc'[n]}", n=n, size=(128, 96))
+    media.photos(root)
     return root
 
 

@@ -195,8 +195,7 @@ def test_a_sum_sees_the_pictures_that_a_net_makes(name, views):
 def photos(tmp_path_factory):
     """Three pictures."""
     root = tmp_path_factory.mktemp("photos")
-    for n in range(3):
-        media.picture(root, "png", name=f"photo{'abc'[n]}", n=n, size=(128, 96))
+    media.photos(root)
     return root
 
 

@@ -135,8 +135,7 @@ def test_options_that_mean_nothing_are_refused(options, said):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("photos")
-    for n in range(3):
-        media.picture(root, "png", name=f"photo{'abc'[n]}", n=n, size=(128, 96))
+    media.photos(root)
     return root
 
 

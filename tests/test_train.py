@@ -40,8 +40,7 @@ def little_validation(monkeypatch):
 def data(tmp_path_factory):
     """Three pictures, two clips of which one is in a folder of its own, and a numbered sequence."""
     root = tmp_path_factory.mktemp("data")
-    for n in range(3):
-        media.picture(root, "png", name=f"photo{'abc'[n]}", n=n, size=(128, 96))
+    media.photos(root)
     (root / "deep").mkdir()
     media.clip(root, name="one", frames=16, codec="ffv1")
     media.clip(root / "deep", name="two", frames=16, codec="ffv1", size=(112, 64))

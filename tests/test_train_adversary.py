@@ -12,20 +12,16 @@ from misr.train.export import history
 from misr.train.fit import Training, fit
 from tests import media
 from tests.small_nets import SMALL
+from tests.test_train import Stop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Stop(Exception):
-    """As a power cut would."""
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Three pictures."""
     root = tmp_path_factory.mktemp("photos")
-    for n in range(3):
-        media.picture(root, "png", name=f"photo{'abc'[n]}", n=n, size=(128, 96))
+    media.photos(root)
     return root
 
 

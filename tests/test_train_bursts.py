@@ -42,8 +42,7 @@ def little_validation(monkeypatch):
 def pictures(tmp_path_factory):
     """A folder of three sharp pictures."""
     root = tmp_path_factory.mktemp("pictures")
-    for n in range(3):
-        media.picture(root, "png", name=f"photo{'abc'[n]}", n=n, size=(112, 96))
+    media.photos(root, (112, 96))
     return root
 
 

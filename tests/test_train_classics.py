@@ -39,8 +39,7 @@ def little_validation(monkeypatch):
 def data(tmp_path_factory):
     """Three pictures and a clip."""
     root = tmp_path_factory.mktemp("data")
-    for n in range(3):
-        media.picture(root, "png", name=f"photo{'abc'[n]}", n=n, size=(128, 96))
+    media.photos(root)
     media.clip(root, name="clip", frames=3, codec="ffv1", size=(26, 18))
     return root
 
