@@ -31,6 +31,7 @@ __all__ = [
     "names",
     "parameters",
     "shelf",
+    "trainable",
 ]
 
 BEST = {2: "fast-x2", 4: "fast-x4"}  # what -s alone means
@@ -41,6 +42,11 @@ VIDEO = {2: "video-x2", 4: "video-x4"}  # and of moving pictures on a device tha
 def models() -> tuple[str, ...]:
     """The names misr upscales clips with: shipped models, then the plain kernels. What fuses bursts is not among them."""
     return tuple(name for name in names() if not fuses(card(name)))
+
+
+def trainable() -> tuple[str, ...]:
+    """The nets that `misr train` makes models of."""
+    return tuple(name for name in NETS if name not in ("interpolate", "spandrel", *METHODS))
 
 
 def find(name_or_path: str | Path) -> Path:

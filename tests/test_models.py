@@ -57,6 +57,12 @@ def test_the_list_names_every_model_beside_bicubic(capsys):
     assert "bicubic x2" in first
 
 
+def test_the_list_names_every_net_that_models_are_made_of(capsys):
+    models.models(None, markdown=False)
+    said = capsys.readouterr().out.split("misr train --net NAME")[1].split()
+    assert set(said) >= {f"{name}," for name in ("srcnn", "sparse", "swinir", "dbpn", "hourglass", "gru")}
+
+
 def test_a_name_shows_the_whole_card(capsys):
     models.models("bicubic")
     assert "interpolate" in capsys.readouterr().out

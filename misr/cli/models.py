@@ -58,6 +58,17 @@ def models(
         print("\nOf bursts (misr fuse), PSNR in dB of nine views:\n")
         print(aligned([BURST_COLUMNS, *burst_rows()]))
         print("\nbest, mean, shift-and-add and map fuse at any whole scale and have no weights.")
+        print(f"\n{nets()}")
+
+
+def nets() -> str:
+    """The nets that models can be made of, and how."""
+    from textwrap import fill
+
+    from misr import zoo
+
+    told = f"Of these nets `misr train --net NAME` makes models, for -m as those above: {', '.join(zoo.trainable())}."
+    return fill(told, 110, break_on_hyphens=False)
 
 
 def rows() -> list[list[str]]:

@@ -27,7 +27,7 @@ def student(wanted: Training) -> tuple[nn.Module, ModelCard]:
     name = wanted.net or (first.net if first else "")
     scale = wanted.scale or (int(first.scale) if first else 0)
     options = dict(first.options) | wanted.options if first else dict(wanted.options)
-    if name not in (able := [n for n in NETS if n not in ("interpolate", "spandrel", *zoo.METHODS)]):
+    if name not in (able := zoo.trainable()):
         raise InputError(f"net {name!r} cannot be trained; there is {', '.join(able)}")
     if first and (first.net, first.scale) != (name, scale):
         raise InputError(f"{wanted.start} is {first.net} x{first.scale:g}, not {name} x{scale}; start from one alike")
