@@ -247,13 +247,12 @@ def crops(planes: Sequence[Plane], count: int, rng: np.random.Generator) -> tupl
     """Crops (count, 1, SIDE, SIDE) in [0, 1], and which of KINDS was done to each; all kinds alike often."""
     ways, m = list(KINDS.values()), MARGIN
     kinds = [n % len(ways) for n in range(count)]
-    made = [ways[kind](place(planes, rng), rng)[m:-m, m:-m] for kind in kinds]
+    made = [ways[kind](place(planes, SIDE + 2 * MARGIN, rng), rng)[m:-m, m:-m] for kind in kinds]
     return torch.from_numpy(np.stack(made))[:, None].float() / 255, torch.tensor(kinds)
 
 
-def place(planes: Sequence[Plane], rng: np.random.Generator) -> Plane:
-    """A piece of a plane, with its margin, of somewhere with detail if there is any."""
-    side = SIDE + 2 * MARGIN
+def place(planes: Sequence[Plane], side: int, rng: np.random.Generator) -> Plane:
+    """A square piece of a plane, of somewhere with detail if there is any."""
     for _ in range(TRIES):
         plane = planes[int(rng.integers(len(planes)))]
         y, x = (int(rng.integers(n - side + 1)) for n in plane.shape)

@@ -32,7 +32,7 @@ from misr.errors import InputError
 from misr.train import ranks
 from misr.train.data import Material, Twin
 from misr.train.degrade import Plane, imaged, jpeg, noisy, rounded
-from misr.train.features import EACH, FLAT, TRIES
+from misr.train.features import EACH, FLAT, place
 from misr.train.footage import Footage
 from misr.train.loop import Source
 from misr.train.scenes import Batch
@@ -110,12 +110,7 @@ def distorted(sharp: Sequence[Plane], tasks: Sequence[Task], scale: int, rng: np
 
 def piece(planes: Sequence[Plane], side: int, rng: np.random.Generator) -> Plane:
     """A square piece of a plane, of somewhere with detail if there is any, flipped and turned by chance."""
-    for _ in range(TRIES):
-        plane = planes[int(rng.integers(len(planes)))]
-        y, x = (int(rng.integers(n - side + 1)) for n in plane.shape)
-        found = plane[y : y + side, x : x + side]
-        if found.std() >= FLAT:
-            break
+    found = place(planes, side, rng)
     way = int(rng.integers(8))
     found = found.T if way & 4 else found
     return np.ascontiguousarray(found[:: -1 if way & 1 else 1, :: -1 if way & 2 else 1])
