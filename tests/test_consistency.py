@@ -201,7 +201,7 @@ def test_it_learns_from_both_and_the_card_and_the_log_say_so(data, tmp_path):
         made.card.note == "learned from 5 small pictures without labels by transformation consistency, weight 0.1, too"
     )
     assert all(line["consistency"] > 0 for line in lines) and any("4 sources" in line for line in said)
-    alone = fit(training(data, tmp_path / "alone", unlabelled=None, run=tmp_path / "r2"))
+    alone = fit(training(data, tmp_path / "alone", unlabelled=(), run=tmp_path / "r2"))
     assert weights(tmp_path / "alone") != weights(tmp_path / "mine")
     assert alone.card.note == "" and "without pairs" not in alone.card.trained_on
 
@@ -245,7 +245,7 @@ def test_the_command_takes_it_and_what_it_makes_enlarges(data, tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"unlabelled": None, "consistency": 0.1}, "--consistency 0.1: .*give --unlabelled"),
+        ({"unlabelled": (), "consistency": 0.1}, "--consistency 0.1: .*give --unlabelled"),
         ({"consistency": 0.0}, "--consistency 0: a weight above 0"),
         ({"consistency": float("nan")}, "--consistency nan: a weight above 0"),
         ({"labels": "heldout"}, "--unlabelled, --labels heldout: "),

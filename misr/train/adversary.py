@@ -146,11 +146,7 @@ class Judge:
             fake, real = self.logits(made), self.logits(truth)
             loss = called(real, TRUE) + called(fake, 0.0)
             loss.backward()
-        found = [p.grad for p in self.net.parameters() if p.grad is not None]
-        ranks.average(found)
-        if torch.stack(torch._foreach_norm(found)).isfinite().all():
-            self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        moved(self.optimiser)
         self.net.requires_grad_(False)
         told = torch.stack([loss, real.sigmoid().mean(), fake.sigmoid().mean()]).detach()
         self.sums, self.count, self.asked = self.sums.to(told.device) + told, self.count + 1, None
@@ -160,6 +156,15 @@ class Judge:
         loss, real, fake = (float(x) / max(1, self.count) for x in self.sums)
         self.sums, self.count = torch.zeros(3), 0
         return {"d_loss": loss, "d_real": real, "d_fake": fake}
+
+
+def moved(optimiser: torch.optim.Optimizer) -> None:
+    """A step along the gradients there are, the mean over all processes, none where one is no number; then there are none."""
+    found = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    ranks.average(found)
+    if found and torch.stack(torch._foreach_norm(found)).isfinite().all():
+        optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
 
 
 def called(logits: Tensor, truth: float) -> Tensor:

@@ -88,9 +88,7 @@ def gather(wanted: Training, net: nn.Module, sharp: Callable[[], Footage], say: 
             "--unlabelled: the net fuses several views, and single pictures are turned; choose a net of one view"
         )
     known, half = sharp(), int(wanted.memory * 2**29)
-    found = alone.gather(
-        "--unlabelled", wanted.unlabelled or (), crop=side(wanted, net) + FARTHEST, most_bytes=half, say=say
-    )
+    found = alone.gather("--unlabelled", wanted.unlabelled, crop=side(wanted, net) + FARTHEST, most_bytes=half, say=say)
     return replace(known, notes=(*known.notes, *found.notes, found.told), alone=found.planes)
 
 

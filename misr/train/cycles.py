@@ -36,7 +36,7 @@ from misr.errors import InputError
 from misr.nets.cincgan import Cincgan, Cleaner, backs
 from misr.resample import resample
 from misr.train import alone, footage, losses, ranks, valid
-from misr.train.adversary import WIDTH, Patches
+from misr.train.adversary import WIDTH, Patches, moved
 from misr.train.data import Sampler, pairs
 from misr.train.footage import Footage
 from misr.train.lessons import Lesson, single
@@ -230,15 +230,6 @@ def detail(x: Tensor) -> Tensor:
     return x - F.avg_pool2d(F.pad(x, (AROUND,) * 4, mode="replicate"), 2 * AROUND + 1, 1)
 
 
-def moved(optimiser: torch.optim.Optimizer) -> None:
-    """A step along the gradients there are, none where one is no number; then there are none."""
-    found = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-    ranks.average(found)
-    if found and torch.stack(torch._foreach_norm(found)).isfinite().all():
-        optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-
-
 def check(wanted: Training) -> None:
     """Refuse what contradicts --unpaired."""
     if not wanted.unpaired:
@@ -258,7 +249,7 @@ def check(wanted: Training) -> None:
         "--degradation": (wanted.degradation, "bi", "what is wrong with pictures is learned from them"),
         "--optics": (wanted.optics, 0.0, "what is wrong with pictures is learned from them"),
         "--small": (wanted.small, None, "pairs are what there is none of"),
-        "--unlabelled": (" ".join(wanted.unlabelled or ()), "", "all of its pictures are without labels"),
+        "--unlabelled": (" ".join(wanted.unlabelled), "", "all of its pictures are without labels"),
         "--motion": (wanted.motion, "", "its net looks at one view"),
     }
     for option, (given, usual, why) in others.items():

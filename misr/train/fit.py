@@ -76,10 +76,10 @@ class Training:
     degradation: Degradation = "bi"
     optics: float = 0.0
     unpaired: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] | None = None
+    unlabelled: tuple[str, ...] = ()
     consistency: float | None = None
     small: str | None = None
-    auxiliary: tuple[str, ...] | None = None
+    auxiliary: tuple[str, ...] = ()
     loss: str = "smooth-l1"
     features: str | None = None
     discriminator: int | None = None
@@ -139,23 +139,7 @@ def fit(
         say(line)
     run = Run(recipe(wanted, device), net, folder, device=device, longest=LONGEST, floor=FLOOR)
     ranks.alike([*run.net.parameters(), *run.average.parameters()])
-    seed = wanted.seed + 1 + 1000 * ranks.mine()
-    if fuses(run.net):
-        study = burst_lessons.lesson(wanted, run.net, footage, device, seed=seed)
-    else:
-        if isinstance(kind, losses.Objective) and (kind.sees or wanted.features):
-            seen = kind.features or features.own(footage.material, folder, device, seed=wanted.seed, say=say)
-            kind = kind.bound(features.ready(seen, device))
-        if wanted.unpaired:
-            study = cycles.lesson(wanted, run, footage, seed=seed)
-        elif wanted.small:
-            study = counterparts.lesson(wanted, run, footage, seed=seed, kind=kind, say=say)
-        else:
-            study = lesson(wanted, run.net, footage.material, device, seed=seed, kind=kind, done=lambda: run.done)
-        if wanted.unlabelled:
-            study = consistency.lesson(wanted, study, run.net, footage, device, seed=seed, done=lambda: run.done)
-        if learns_atoms(run.net):
-            study = dictionary.lesson(study, run.net, seed=seed, done=lambda: run.done)
+    study = studied(wanted, run, footage, kind, say)
     if study.told:
         say(study.told)
     if run.step:
@@ -177,6 +161,26 @@ def fit(
         say(outcome.card.note)
     ranks.end()
     return outcome
+
+
+def studied(wanted: Training, run: Run, footage: Footage, kind: losses.Kind, say: Say) -> Lesson:
+    """What the run is to learn from what was gathered: its batches, its loss, and by what it is judged."""
+    net, device, done = run.net, run.device, lambda: run.done
+    seed = wanted.seed + 1 + 1000 * ranks.mine()
+    if fuses(net):
+        return burst_lessons.lesson(wanted, net, footage, device, seed=seed)
+    if isinstance(kind, losses.Objective) and (kind.sees or wanted.features):
+        seen = kind.features or features.own(footage.material, run.folder, device, seed=wanted.seed, say=say)
+        kind = kind.bound(features.ready(seen, device))
+    if wanted.unpaired:
+        study = cycles.lesson(wanted, run, footage, seed=seed)
+    elif wanted.small:
+        study = counterparts.lesson(wanted, run, footage, seed=seed, kind=kind, say=say)
+    else:
+        study = lesson(wanted, net, footage.material, device, seed=seed, kind=kind, done=done)
+    if wanted.unlabelled:
+        study = consistency.lesson(wanted, study, net, footage, device, seed=seed, done=done)
+    return dictionary.lesson(study, net, seed=seed, done=done) if learns_atoms(net) else study
 
 
 def objective(wanted: Training, net: nn.Module) -> losses.Kind:
@@ -210,7 +214,7 @@ def fuses(net: nn.Module) -> bool:
 def material(wanted: Training, net: nn.Module, say: Say) -> Footage:
     """What is learned from: bursts where a net fuses them and hidden views are the labels, else clips and pictures."""
     if wanted.unlabelled:
-        half = replace(wanted, unlabelled=None, memory=wanted.memory / 2)
+        half = replace(wanted, unlabelled=(), memory=wanted.memory / 2)
         return consistency.gather(wanted, net, lambda: material(half, net, say), say)
     if wanted.unpaired:
         return cycles.gather(wanted, net, say)

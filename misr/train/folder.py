@@ -29,16 +29,13 @@ FREE = {  # settings that change nothing that is learned
 def settings(folder: Path, wanted: Training) -> dict[str, Any]:
     """What decides the run, as JSON has it; InputError when the folder holds a run of other settings that is to go on."""
     ours = {k: v for k, v in asdict(wanted).items() if k not in FREE}
-    ours |= {"data": [str(Path(p).resolve()) for p in wanted.data], "loss": str(losses.read(wanted.loss))}
+    ours["loss"] = str(losses.read(wanted.loss))
+    for name in ("data", "unpaired", "unlabelled", "auxiliary"):
+        ours[name] = [str(Path(p).resolve()) for p in ours[name]]
     if wanted.features not in (None, "self"):
         ours["features"] = str(Path(wanted.features).resolve())
-    ours["unpaired"] = [str(Path(p).resolve()) for p in wanted.unpaired]
-    if wanted.unlabelled:
-        ours["unlabelled"] = [str(Path(p).resolve()) for p in wanted.unlabelled]
     if wanted.small:
         ours["small"] = str(Path(wanted.small).resolve())
-    if wanted.auxiliary:
-        ours["auxiliary"] = [str(Path(p).resolve()) for p in wanted.auxiliary]
     ours = json.loads(json.dumps(ours))
     path = folder / "settings.json"
     if ranks.first() and not wanted.restart and path.is_file() and (folder / "checkpoint.pt").is_file():
