@@ -26,7 +26,7 @@ for _name, _value in openmp().items():  # a container's share of the cores
 if TYPE_CHECKING:
     from misr.adapting import Adapted, Adapting, adapt
     from misr.card import ModelCard
-    from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError
+    from misr.errors import DecodeError, InputError, MisrError, ModelError, OutputError, WorkerError
     from misr.evaluation import Measure, Report, evaluate, evaluate_models
     from misr.exporting import Exported, export
     from misr.frame import Color, Frame, Retag
@@ -89,6 +89,7 @@ CONTENTS = {
     "DecodeError": ("misr.errors", "DecodeError"),
     "OutputError": ("misr.errors", "OutputError"),
     "ModelError": ("misr.errors", "ModelError"),
+    "WorkerError": ("misr.errors", "WorkerError"),
 }
 __all__ = [
     "Adapted",
@@ -121,6 +122,7 @@ __all__ = [
     "Tuning",
     "Upscaler",
     "Window",
+    "WorkerError",
     "__version__",
     "adapt",
     "compare",

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from misr.ahead import prefetch
 from misr.frame import Color, Frame
 from misr.io.encoder import Encoder, Encoding
 from misr.io.reader import Reader
 from misr.io.scaler import swscale
-from misr.pipeline import prefetch, run, sharp
+from misr.pipeline import run, sharp
 from misr.plan import Settings, plan
 
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all

@@ -45,6 +45,11 @@ class ModelCard:
     note: str = ""
     scores: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def context(self) -> int:
+        """Frames before a part of a clip that its pictures depend on: views looked at, and the one that a cut is told by."""
+        return max(self.before, 1)
+
     @staticmethod
     def read(path: Path) -> ModelCard:
         """The card at `path` (card.json); ModelError when it is not one."""

@@ -10,17 +10,16 @@ when everything is in it. Pipes and animations, which cannot be resumed, go stra
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from misr.ahead import prefetch
 from misr.errors import InputError, OutputError
 from misr.frame import Frame
 from misr.io.choice import hdr_numbers
@@ -45,58 +44,8 @@ from misr.journal import Journal, journal_path
 from misr.upscaler import Upscaler
 
 SEGMENT_S = 10
-T = TypeVar("T")
 AnyReader = Reader | SequenceReader | AnimationReader
 Progress = Callable[[int, int], None]  # frames done, frames expected (0: unknown)
-
-
-def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T]:
-    """The items, made ahead in a thread of their own, at most `depth` waiting. The one place that makes threads.
-
-    An error in the thread is raised here; closing the iterator stops the thread and waits for it.
-    """
-    line: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(kind: str, value: Any) -> bool:
-        while not stop.is_set():
-            try:
-                line.put((kind, value), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        source = iter(items)
-        try:
-            for item in source:
-                if not put("item", item):
-                    break
-            else:
-                put("end", None)
-        except BaseException as e:
-            put("error", e)
-        finally:
-            if stop.is_set() and hasattr(source, "close"):
-                source.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = line.get()
-            if kind == "item":
-                yield value
-            elif kind == "error":
-                raise value
-            else:
-                return
-    finally:
-        stop.set()
-        while not line.empty():
-            line.get_nowait()
-        thread.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +124,25 @@ def render_segments(job: Job, reader: AnyReader, up: Upscaler, progress: Progres
         if done and complete:
             say("resuming at the join, every segment is there")
         if not complete:
-            done += rendered(job, reader, up, size, done, progress, journal)
+            times = [t for s in done for t in s.times]
+            part = Part(len(times), since=times[-up.card.context :][0] if times else None)
+            done += rendered(job, reader, up, size, part, progress, journal.segment)
             journal.finish(len(done))
-        total = sum(len(s.times) for s in done)
-        if total == 0:
-            journal.remove()
-            raise InputError(
-                f"{job.source}: no frame between -ss and -to; the clip lasts {float(job.info.duration or 0):.2f} s"
-            )
-        join(job, done, journal.path / f"joined.{job.fmt}")
-        os.replace(journal.path / f"joined.{job.fmt}", job.target)
+        return concluded(job, journal, done)
+
+
+def concluded(job: Job, journal: Journal, segments: list[Segment]) -> int:
+    """Join all segments under the final name and forget the journal; the number of frames."""
+    total = sum(len(s.times) for s in segments)
+    if total == 0:
         journal.remove()
-        return total
+        raise InputError(
+            f"{job.source}: no frame between -ss and -to; the clip lasts {float(job.info.duration or 0):.2f} s"
+        )
+    join(job, segments, journal.path / f"joined.{job.fmt}")
+    os.replace(journal.path / f"joined.{job.fmt}", job.target)
+    journal.remove()
+    return total
 
 
 def chunked(frames: int, emit: int) -> int:
@@ -194,35 +150,55 @@ def chunked(frames: int, emit: int) -> int:
     return max(1, round(frames / emit)) * emit
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Frames begin <= number < end of the output (None: to the clip's end), to be rendered on their own.
+
+    since     time of the frame `context` before the first; None: the clip's beginning
+    """
+
+    begin: int = 0
+    end: int | None = None
+    since: Fraction | None = None
+
+
 def rendered(
-    job: Job, reader: AnyReader, up: Upscaler, size: int, done: list[Segment], progress: Progress, journal: Journal
+    job: Job,
+    reader: AnyReader,
+    up: Upscaler,
+    size: int,
+    part: Part,
+    progress: Progress,
+    place: Callable[[int], Path],
 ) -> Iterator[Segment]:
-    """The segments after `done`, each written to the journal as it is finished. Decoder, net and encoder overlap."""
-    times = [t for s in done for t in s.times]
-    begin = len(times)
-    context = max(up.card.before, 1)
-    first = max(0, begin - context) if begin else 0
-    frames = reader.frames(times[first] if begin else None)
+    """The segments of a part, `size` frames each, every one stored at place(its first frame) as it is finished.
+
+    Decoder, net and encoder overlap. progress counts the clip's frames up to the present one.
+    """
+    first = max(0, part.begin - up.card.context)
+    most = None if part.end is None else part.end + up.card.after - first
     with (
-        closing(prefetch(frames)) as decoded,
-        closing(prefetch(sharp(up, decoded, job, first=first, begin=begin))) as ready,
+        closing(prefetch(reader.frames(part.since if first else None))) as decoded,
+        closing(
+            prefetch(sharp(up, islice(decoded, most), job, first=first, begin=part.begin, end=part.end))
+        ) as ready,
     ):
-        count = begin
+        count = part.begin
         while True:
-            segment, encoder = list[Fraction](), Encoder(job.encoding)
+            times, encoder = list[Fraction](), Encoder(job.encoding)
             packets: list[Any] = []
             for frame in islice(ready, size):
                 packets += encoder.push(frame, origin=job.span.origin)
-                segment.append(frame.time)
+                times.append(frame.time)
                 count += 1
                 progress(count, job.expected)
-            if not segment:
+            if not times:
                 return
             packets += encoder.flush()
-            check_count(job, len(segment), len(packets))
-            number = count - len(segment)
-            path = journal.segment(number)
-            write_segment(path, number, segment, packets, job.encoding.time_base, encoder.extradata)
+            check_count(job, len(times), len(packets))
+            number = count - len(times)
+            path = place(number)
+            write_segment(path, number, times, packets, job.encoding.time_base, encoder.extradata)
             stored = read_segment(path)
             assert stored is not None
             yield stored

@@ -18,13 +18,14 @@ import misr
 PACKAGE = Path(misr.__file__).parent
 LAYERS = [  # rooms of one row do not see each other
     {"errors"},
-    {"frame", "geo", "machine", "resample", "shelf"},
+    {"ahead", "frame", "geo", "machine", "resample", "shelf"},
     {"color", "window", "scene", "registration", "card", "metrics", "nets"},
     {"io", "zoo"},
     {"upscaler", "journal", "burst"},
     {"pipeline"},
     {"summary"},
     {"plan"},
+    {"spread"},
     {"bench", "evaluation", "exporting", "train"},
     {"adapting", "importing", "report"},
     {"fusion", "tuning"},

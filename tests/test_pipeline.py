@@ -16,9 +16,9 @@ from typing import Any
 import av
 import pytest
 
+from misr.ahead import prefetch
 from misr.errors import DecodeError
 from misr.journal import journal_path
-from misr.pipeline import prefetch
 from tests.command import clip, decoded, in_child, one_sentence, short_segments_slowly, up
 from tests.media import cut_short, picture
 from tests.media import times_s as times

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from misr.ahead import prefetch
 from misr.errors import InputError, ModelError, OutputError
 from misr.fusion.adapting import learned
 from misr.fusion.done import Done
@@ -23,7 +24,6 @@ from misr.fusion.tiles import Tile, count, tiles
 from misr.io.product import Output
 from misr.journal import Journal, journal_path
 from misr.nets.lattice import UNSEEN, Fused, Stack
-from misr.pipeline import prefetch
 from misr.upscaler import DTYPES, out_of_memory
 
 FLUSH_S = 5.0  # a stopped run loses at most the tiles of so many seconds

@@ -60,7 +60,7 @@ class Reader:
         self.path = str(path)
         self.name = "standard input" if self.path == "-" else self.path
         self.start, self.end, self.on_error = start, end, on_error
-        self._retag, self._rate = retag or Retag(), rate
+        self._retag, self.rate = retag or Retag(), rate
         self._pipe = PipeIn() if self.path == "-" else None
         self._repack = Repacker()
         self._held: list[tuple[av.Packet, list[av.VideoFrame]]] = []  # a pipe's beginning, read while probing
@@ -127,7 +127,7 @@ class Reader:
 
     def _sought(self, time: Fraction) -> Iterator[Frame] | None:
         """All frames from where a seek to SEEK_MARGIN_S before `time` lands; None when the container cannot seek."""
-        if self._rate:
+        if self.rate:
             return None  # frames are counted from the beginning
         self._container.close()
         self._open()
@@ -169,8 +169,8 @@ class Reader:
         tick, last = self.info.time_base, None
         for n, f in enumerate(decoded):
             base = rational(f.time_base) or tick
-            if self._rate:
-                time = self.info.start + n / self._rate
+            if self.rate:
+                time = self.info.start + n / self.rate
             elif f.pts is not None:
                 time = f.pts * base
             else:
@@ -291,8 +291,8 @@ class Reader:
         if duration is not None and not 0 < duration < 10**6:
             duration = None  # one file in the wild claims 136 years
         count = stream.frames or (round(duration * rate) if duration else 0)
-        if self._rate:  # the frames are these, their times are not
-            rate, tick, duration = self._rate, 1 / self._rate, count / self._rate if count else None
+        if self.rate:  # the frames are these, their times are not
+            rate, tick, duration = self.rate, 1 / self.rate, count / self.rate if count else None
         hdr = tuple((kind, data) for kind in HDR_KINDS if (data := side_data(first, kind)) is not None)
         start = first.pts * (rational(first.time_base) or tick) if first.pts is not None else Fraction(0)
         kind = "" if deinterlace == "off" else field_order(frames) or ("tff" if deinterlace == "on" else "")
@@ -322,7 +322,7 @@ class Reader:
     def _first_frames(self, deinterlace: Deinterlace) -> list[av.VideoFrame]:
         """The beginning of the clip, decoded; a pipe's is kept, since it cannot be read again."""
         found: list[av.VideoFrame] = []
-        told = self._rate or self._stream.average_rate
+        told = self.rate or self._stream.average_rate
         wanted = PROBE_FRAMES if self.path != "-" else 1 if deinterlace == "off" and told else PROBE_LIVE
         try:
             for packet in self._container.demux():

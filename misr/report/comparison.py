@@ -9,11 +9,11 @@ from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
 
+from misr.ahead import prefetch
 from misr.errors import InputError, OutputError
 from misr.frame import Frame
 from misr.io.pictures import is_sequence
 from misr.journal import write_whole
-from misr.pipeline import prefetch
 from misr.plan import Settings
 from misr.report.detail import busiest_span
 from misr.report.inputs import Input, Role, opened

@@ -12,11 +12,12 @@ from math import sqrt
 
 import torch
 
+from misr.ahead import prefetch
 from misr.bench import retimed
 from misr.frame import Frame
 from misr.io.encoder import Encoder
 from misr.io.reader import ClipInfo
-from misr.pipeline import AnyReader, Job, prefetch, sharp
+from misr.pipeline import AnyReader, Job, sharp
 from misr.report.detail import at
 from misr.upscaler import Upscaler
 
