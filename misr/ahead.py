@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -57,3 +59,50 @@ def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T]:
         while not line.empty():
             line.get_nowait()
         thread.join()
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds for which each stage of rendering was at work, not waiting for another."""
+
+    decode: float = 0.0
+    model: float = 0.0
+    encode: float = 0.0
+
+    def decoding(self, seconds: float) -> None:
+        """Count them to the decoder."""
+        self.decode += seconds
+
+    def modelling(self, seconds: float) -> None:
+        """Count them to the model; below zero: it waited so long for a frame."""
+        self.model += seconds
+
+    def encoding(self, seconds: float) -> None:
+        """Count them to the encoder."""
+        self.encode += seconds
+
+    def add(self, other: Clock) -> None:
+        """Count another's too."""
+        self.decode, self.model, self.encode = (
+            self.decode + other.decode,
+            self.model + other.model,
+            self.encode + other.encode,
+        )
+
+
+def timed(items: Iterable[T], count: Callable[[float], None], sign: int = 1) -> Generator[T]:
+    """The items; count(sign * seconds) is told how long each took to come."""
+    source = iter(items)
+    try:
+        while True:
+            began = time.perf_counter()
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            finally:
+                count(sign * (time.perf_counter() - began))
+            yield item
+    finally:
+        if hasattr(source, "close"):
+            source.close()

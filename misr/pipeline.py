@@ -10,6 +10,7 @@ when everything is in it. Pipes and animations, which cannot be resumed, go stra
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from misr.ahead import prefetch
+from misr.ahead import Clock, prefetch, timed
 from misr.errors import InputError, OutputError
 from misr.frame import Frame
 from misr.io.choice import hdr_numbers
@@ -170,38 +171,55 @@ def rendered(
     part: Part,
     progress: Progress,
     place: Callable[[int], Path],
+    clock: Clock | None = None,
 ) -> Iterator[Segment]:
     """The segments of a part, `size` frames each, every one stored at place(its first frame) as it is finished.
 
-    Decoder, net and encoder overlap. progress counts the clip's frames up to the present one.
+    Decoder, net and encoder overlap; `clock` counts how long each was at work. progress counts the clip's frames up to the
+    present one.
     """
+    clock = clock or Clock()
     first = max(0, part.begin - up.card.context)
     most = None if part.end is None else part.end + up.card.after - first
-    with (
-        closing(prefetch(reader.frames(part.since if first else None))) as decoded,
-        closing(
-            prefetch(sharp(up, islice(decoded, most), job, first=first, begin=part.begin, end=part.end))
-        ) as ready,
-    ):
-        count = part.begin
-        while True:
-            times, encoder = list[Fraction](), Encoder(job.encoding)
-            packets: list[Any] = []
-            for frame in islice(ready, size):
-                packets += encoder.push(frame, origin=job.span.origin)
-                times.append(frame.time)
-                count += 1
-                progress(count, job.expected)
-            if not times:
-                return
-            packets += encoder.flush()
-            check_count(job, len(times), len(packets))
-            number = count - len(times)
-            path = place(number)
-            write_segment(path, number, times, packets, job.encoding.time_base, encoder.extradata)
-            stored = read_segment(path)
-            assert stored is not None
-            yield stored
+    frames = timed(reader.frames(part.since if first else None), clock.decoding)
+    with closing(prefetch(frames)) as decoded:
+        views = timed(islice(decoded, most), clock.modelling, -1)
+        pictures = timed(sharp(up, views, job, first=first, begin=part.begin, end=part.end), clock.modelling)
+        with closing(prefetch(pictures)) as ready:
+            count = part.begin
+            while (made := segment_of(job, islice(ready, size), count, progress, place, clock)) is not None:
+                count += len(made.times)
+                yield made
+
+
+def segment_of(
+    job: Job,
+    frames: Iterable[Frame],
+    begin: int,
+    progress: Progress,
+    place: Callable[[int], Path],
+    clock: Clock,
+) -> Segment | None:
+    """One segment that begins at frame number `begin`, encoded and stored; None where there is no frame."""
+    times, encoder = list[Fraction](), Encoder(job.encoding)
+    packets: list[Any] = []
+    for frame in frames:
+        began = time.perf_counter()
+        packets += encoder.push(frame, origin=job.span.origin)
+        times.append(frame.time)
+        clock.encoding(time.perf_counter() - began)
+        progress(begin + len(times), job.expected)
+    if not times:
+        return None
+    began = time.perf_counter()
+    packets += encoder.flush()
+    check_count(job, len(times), len(packets))
+    path = place(begin)
+    write_segment(path, begin, times, packets, job.encoding.time_base, encoder.extradata)
+    clock.encoding(time.perf_counter() - began)
+    stored = read_segment(path)
+    assert stored is not None
+    return stored
 
 
 def check_count(job: Job, frames: int, packets: int) -> None:

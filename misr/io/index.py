@@ -7,20 +7,24 @@ from fractions import Fraction
 import av
 
 from misr.io.opening import main_video, open_input, rational
+from misr.io.pictures import AnimationReader, SequenceReader
 from misr.io.reader import Reader
 
 
-def frame_times(reader: Reader, *, decode: bool = False) -> tuple[Fraction, ...]:
+def frame_times(reader: Reader | SequenceReader | AnimationReader, *, decode: bool = False) -> tuple[Fraction, ...]:
     """Times in seconds, on the clip's own clock, of all frames that reader.frames() gives, in order.
 
     They are those of the packets, where each has one of its own; else, or with `decode`, every frame is decoded to be counted. A
     packet may hold no frame, or two: who relies on the packets' times compares them with the frames that come.
     """
-    stamps = None if decode else packet_times(reader)
+    if isinstance(reader, Reader):
+        stamps = None if decode else packet_times(reader)
+        if stamps and reader.rate:
+            stamps = [reader.info.start + n / reader.rate for n in range(len(stamps))]
+    else:
+        stamps = [n / reader.rate for n in range(len(reader.files))] if isinstance(reader, SequenceReader) else None
     if stamps is None:
         return tuple(frame.time for frame in reader.frames())
-    if reader.rate:
-        stamps = [reader.info.start + n / reader.rate for n in range(len(stamps))]
     return tuple(
         t for t in stamps if (reader.start is None or t >= reader.start) and (reader.end is None or t < reader.end)
     )
