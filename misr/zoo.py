@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import safetensors.torch
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from misr.card import ModelCard
@@ -116,31 +116,47 @@ def choose(
 def build(name_or_path: str | Path, *, scale: float | None = None) -> tuple[nn.Module, ModelCard]:
     """The net with its weights, in evaluation mode on the CPU in fp32, and its card."""
     it = card(name_or_path, scale=scale)
-    if it.net not in NETS:
-        raise ModelError(
-            f"model {it.name}: net {it.net!r} is not one of {', '.join(NETS)}; this misr is too old for it"
-        )
-    try:
-        net = NETS[it.net](scale=it.scale, **it.options)
-    except TypeError as e:
-        raise ModelError(f"model {it.name}: options {it.options} do not fit net {it.net} ({e})") from None
-    except ValueError as e:
-        raise ModelError(f"model {it.name}: net {it.net}: {e}") from None
+    net = unfilled(it)
     if it.sha256:
         load(net, find(name_or_path) / "weights.safetensors", it)
     return net.eval().requires_grad_(False), it
 
 
+def unfilled(it: ModelCard) -> nn.Module:
+    """The net of a card, before it has its weights; ModelError where this misr cannot make it."""
+    if it.net not in NETS:
+        raise ModelError(
+            f"model {it.name}: net {it.net!r} is not one of {', '.join(NETS)}; this misr is too old for it"
+        )
+    try:
+        return NETS[it.net](scale=it.scale, **it.options)
+    except TypeError as e:
+        raise ModelError(f"model {it.name}: options {it.options} do not fit net {it.net} ({e})") from None
+    except ValueError as e:
+        raise ModelError(f"model {it.name}: net {it.net}: {e}") from None
+
+
 def load(net: nn.Module, path: Path, it: ModelCard) -> None:
     """Fill a net from safetensors; a changed file or other shapes are a ModelError."""
+    fill(net, weights(path, it), it)
+
+
+def weights(path: Path, it: ModelCard) -> bytes:
+    """The file of a model's weights as it is; ModelError where it is missing, or not the one its card describes."""
     if not path.is_file():
         raise ModelError(f"model {it.name}: {path} is missing; copy it beside its card.json")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != it.sha256:
+    found = path.read_bytes()
+    if hashlib.sha256(found).hexdigest() != it.sha256:
         raise ModelError(
             f"model {it.name}: {path} is not the file its card describes (sha256 differs); fetch the model again"
         )
+    return found
+
+
+def fill(net: nn.Module, stored: bytes, it: ModelCard) -> None:
+    """Give a net the weights that a file of safetensors holds; ModelError where they are of other shapes."""
     try:
-        net.load_state_dict(load_file(path))
+        net.load_state_dict(safetensors.torch.load(stored))
     except RuntimeError as e:
         raise ModelError(f"model {it.name}: weights do not fit net {it.net}: {str(e).splitlines()[0]}") from None
 
