@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from misr.errors import OutputError
 from misr.io.pictures import is_sequence, numbered
-from misr.io.segments import Segment, read_segment
+from misr.io.segments import Segment, own_part, read_segment
+
+# (key, before, now): what was made before the change holds after it, as the two agree where nothing is damaged
+STILL_HOLDS = [("on_error", "stop", "repeat")]
+# what disks that know no locks answer
+LOCKLESS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
 def journal_path(target: str) -> Path:
@@ -28,6 +35,7 @@ class Journal:
         self.path, self.identity = path, json.loads(json.dumps(identity))
         self.finished: int | None = None  # how many segments or pictures there are, once all are
         self._handle: IO[str] | None = None
+        self._lingers = False  # the folder, after it was removed
 
     def segment(self, first: int) -> Path:
         """Where the segment that begins at frame `first` is kept."""
@@ -43,11 +51,12 @@ class Journal:
         try:
             known = self.path.exists()
             self.path.mkdir(exist_ok=True)
-            self._lock()
-            if known and (why := self._differs(plan)):
+            self._lock(say)
+            old = told(self.path) if known else self.identity
+            if known and (why := self._differs(old)):
                 say(f"starting over: {why}")
                 self._empty()
-            if not plan.exists():
+            if old != self.identity or not plan.exists():
                 write_whole(plan, json.dumps(self.identity, indent=1))
         except OSError as e:
             raise OutputError(f"{self.path.parent}: cannot be written ({e.strerror}); choose another place") from None
@@ -56,12 +65,12 @@ class Journal:
         while (segment := read_segment(self.segment(count))) is not None:
             found.append(segment)
             count += len(segment.times)
-        told = self.path / "complete"
-        self.finished = int(told.read_text()) if told.exists() else None
+        complete = self.path / "complete"
+        self.finished = int(complete.read_text()) if complete.exists() else None
         return found
 
-    def _lock(self) -> None:
-        """One run at a time; the lock goes with the process, however it ends."""
+    def _lock(self, say: Callable[[str], None]) -> None:
+        """One run at a time; the lock goes with the process, however it ends. Said, where the disk knows no locks."""
         try:
             import fcntl
         except ImportError:
@@ -73,6 +82,10 @@ class Journal:
             raise OutputError(
                 f"another misr is writing this output ({self.path}); wait for it, or give another name"
             ) from None
+        except OSError as e:  # some network disks
+            if e.errno not in LOCKLESS:
+                raise
+            say(f"note      {self.path.parent} knows no locks; see that no second misr writes this output meanwhile")
 
     def _empty(self) -> None:
         """Forget what another job left; the plan goes first, so that a crash in between cannot mix the two."""
@@ -82,12 +95,15 @@ class Journal:
             elif file.name != "lock":
                 file.unlink(missing_ok=True)
 
-    def _differs(self, plan: Path) -> str:
-        try:
-            old = json.loads(plan.read_text())
-        except (OSError, ValueError):
+    def _differs(self, old: dict[str, Any]) -> str:
+        """Why what stands in the journal is of no use to this job; nothing where it is."""
+        if not old:
             return "the journal has no readable plan"
-        changed = sorted(k for k in {*old, *self.identity} if old.get(k) != self.identity.get(k))
+        changed = sorted(
+            k
+            for k in {*old, *self.identity}
+            if old.get(k) != self.identity.get(k) and (k, old.get(k), self.identity.get(k)) not in STILL_HOLDS
+        )
         return f"{', '.join(changed)} changed since the interrupted run" if changed else ""
 
     def finish(self, count: int) -> None:
@@ -98,15 +114,28 @@ class Journal:
         """Let another run have the output."""
         if self._handle:
             self._handle.close()
+        if self._lingers:
+            with suppress(OSError):  # network disks keep a folder as long as a file in it is open, as the lock was
+                self.path.rmdir()
 
     def remove(self) -> None:
         """The output stands; the journal has done its work."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self._lingers = self.path.exists()
+
+
+def told(path: Path) -> dict[str, Any]:
+    """The identity of the job that a journal's folder belongs to; empty where it says nothing readable."""
+    try:
+        identity = json.loads((path / "plan.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return identity if isinstance(identity, dict) else {}
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """A small file that is there whole or not at all; OSError where it cannot be."""
-    part = path.with_name(f".{path.name}.part")
+    """A small file that is there whole or not at all, also when two processes write it at once; OSError where it cannot be."""
+    part = own_part(path)
     try:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(part, path)

@@ -382,7 +382,7 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
     told = asdict(job.encoding)
     return {
         "misr": __version__,
-        "source": {"path": str(Path(job.source).resolve())} | signature(job.source),
+        "source": signature(job.source),  # not where it is: on other machines a shared disk has other paths
         "model": {"name": up.card.name, "sha256": up.card.sha256, "scale": up.card.scale},
         "precision": up.precision,
         "device": up.device.type,

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import torch
 
 from tests import media
@@ -27,6 +28,20 @@ def clip(path: Path, n: int = 24, *, vfr: bool = False, start_ms: int = 0, rich:
     quick = {"preset": "ultrafast"} if more.get("codec", "libx264") == "libx264" else {}
     usual: Any = {"pts": pts, "time_base": Fraction(1, 1000), "size": (64, 48), "options": quick}
     return media.clip(path.parent, name=path.stem, suffix=path.suffix[1:], **(usual | tracks | more))
+
+
+def corrupt(path: Path, *which: int) -> Path:
+    """A copy in which the packets numbered `which`, in file order, begin with zeros: their pictures do not decode."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as c:
+        packets = [bytes(p) for p in c.demux(c.streams.video[0]) if p.size]
+    for n in which:
+        at = data.find(packets[n])
+        assert at >= 0
+        data[at : at + len(packets[n])] = bytes(len(packets[n]))
+    bad = path.with_name(f"bad{path.suffix}")
+    bad.write_bytes(data)
+    return bad
 
 
 def decoded(path: Path) -> list[tuple[Fraction, bytes]]:

@@ -19,7 +19,7 @@ import pytest
 from misr.ahead import prefetch
 from misr.errors import DecodeError
 from misr.journal import journal_path
-from tests.command import clip, decoded, in_child, one_sentence, short_segments_slowly, up
+from tests.command import clip, corrupt, decoded, in_child, one_sentence, short_segments_slowly, up
 from tests.media import cut_short, picture
 from tests.media import times_s as times
 
@@ -122,20 +122,6 @@ def test_no_thread_is_left_after_a_run_or_a_failed_one(tmp_path: Path) -> None:
 
 
 # a source that is damaged
-
-
-def corrupt(path: Path, *which: int) -> Path:
-    """A copy in which the packets numbered `which`, in file order, begin with zeros: their pictures do not decode."""
-    data = bytearray(path.read_bytes())
-    with av.open(str(path)) as c:
-        packets = [bytes(p) for p in c.demux(c.streams.video[0]) if p.size]
-    for n in which:
-        at = data.find(packets[n])
-        assert at >= 0
-        data[at : at + len(packets[n])] = bytes(len(packets[n]))
-    bad = path.with_name(f"bad{path.suffix}")
-    bad.write_bytes(data)
-    return bad
 
 
 DAMAGED = {

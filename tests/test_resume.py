@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from misr.card import ModelCard
 from misr.journal import journal_path
-from tests.command import clip, decoded, in_child, one_sentence, short_segments, short_segments_slowly, up
+from tests.command import clip, corrupt, decoded, in_child, one_sentence, short_segments, short_segments_slowly, up
 from tests.media import times_s as times
 
 CODECS = {
@@ -177,7 +177,6 @@ def half_done(tmp_path: Path, short: None) -> tuple[Path, Path]:
         (("--strength", "0.5"), "strength"),
         (("-ss", "0.2"), "start"),
         (("-t", "1"), "end"),
-        (("--on-error", "repeat"), "on_error"),
     ],
 )
 def test_other_arguments_start_over_saying_why(
@@ -206,6 +205,52 @@ def test_arguments_that_decide_no_pixel_do_not_start_over(
 ) -> None:
     source, out = half_done
     assert up(source, out, "-y", "--progress", "json", "--batch", "2") == 0
+    assert "resuming at segment 3 of 3" in capsys.readouterr().err
+
+
+def test_a_source_that_was_moved_is_the_same_source(
+    half_done: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = half_done
+    assert up(source.rename(source.with_name("elsewhere.mkv")), out) == 0
+    assert "resuming at segment 3 of 3" in capsys.readouterr().err
+
+
+# damage
+
+
+@pytest.fixture
+def stopped_by_damage(tmp_path: Path, short: None, capsys: pytest.CaptureFixture[str]) -> tuple[Path, Path]:
+    """A clip of 30 frames whose 26th does not decode, and an output whose run ended there."""
+    source = corrupt(clip(tmp_path / "in.mkv", 30, codec="mjpeg", pix_fmt="yuvj420p"), 25)
+    assert up(source, tmp_path / "out.mkv", "-c:v", "ffv1") == 1
+    assert "--on-error repeat" in one_sentence(capsys.readouterr().err)
+    return source, tmp_path / "out.mkv"
+
+
+def test_repeating_damaged_frames_keeps_what_was_finished_without_damage(
+    stopped_by_damage: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = stopped_by_damage
+    assert up(source, out, "-c:v", "ffv1", "--on-error", "repeat") == 0
+    assert "resuming at segment 3 of 3" in capsys.readouterr().err
+    fresh = out.with_name("fresh.mkv")
+    assert up(source, fresh, "-c:v", "ffv1", "--on-error", "repeat") == 0
+    assert decoded(out) == decoded(fresh)
+    assert len(decoded(out)) == 30
+
+
+def test_stopping_at_damage_starts_over_what_may_hold_repeated_frames(
+    stopped_by_damage: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = stopped_by_damage
+    repeating = (source, out, "-c:v", "ffv1", "--on-error", "repeat")
+    assert in_child(out.parent, *repeating, before=die_at, given=("frame", 9))[0] == -signal.SIGKILL
+    assert up(source, out, "-c:v", "ffv1") == 1
+    said = capsys.readouterr().err
+    assert "starting over: on_error changed since the interrupted run" in said
+    assert "does not decode" in one_sentence(said)
+    assert up(*repeating) == 0
     assert "resuming at segment 3 of 3" in capsys.readouterr().err
 
 

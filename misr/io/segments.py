@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ class Segment:
 def write_segment(
     path: Path, first: int, times: list[Fraction], packets: Iterable[av.Packet], time_base: Fraction, extradata: bytes
 ) -> None:
-    """Store a segment's packets durably; the name appears last."""
+    """Store a segment's packets durably; the name appears last. Of two processes that store the same one, both do."""
     body = bytearray()
     stamps = []
     for packet in packets:
@@ -58,7 +59,7 @@ def write_segment(
         }
     ).encode()
     whole = MAGIC + struct.pack("<I", len(header)) + header + bytes(body)
-    part = path.with_suffix(".part")
+    part = own_part(path)
     try:
         with open(part, "wb") as f:
             f.write(whole)
@@ -67,11 +68,17 @@ def write_segment(
             os.fsync(f.fileno())
         os.replace(part, path)
     except OSError as e:
-        part.unlink(missing_ok=True)
         raise OutputError(
             f"{path.parent}: writing failed ({e.strerror}); finished segments are kept, free some space and run the "
             "same command again"
         ) from e
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def own_part(path: Path) -> Path:
+    """A name beside a file under which no other process writes it; hidden, as what a killed one leaves there would be."""
+    return path.with_name(f".misr-{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def read_segment(path: Path) -> Segment | None:
