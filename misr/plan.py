@@ -139,8 +139,11 @@ def upscale(
     return Result(str(target), frames, outcome(job, reader, up))
 
 
-def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Upscaler]:
-    """Decide everything and prove that it can be written, without rendering a frame."""
+def plan(source: str, target: str, wanted: Settings, *, kind: str | None = None) -> tuple[Job, AnyReader, Upscaler]:
+    """Decide everything and prove that it can be written, without rendering a frame.
+
+    kind    "cpu" or "cuda": of other machines' devices that will render; this one, which only plans and joins, may have none such
+    """
     check_target(source, target, wanted.overwrite)
     span = span_of(wanted)
     stills = target != "-" and (is_picture(target) or is_sequence_target(target)) and not wanted.fmt
@@ -152,15 +155,15 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
         span = replace(
             span, start=reader.info.start
         )  # it has no late start: the first frame is at zero, and the sound moves along
-    name, why = chosen(reader.info, wanted)
+    name, why = chosen(reader.info, wanted, kind or device_of(wanted.device).type)
     it = card(name, scale=factor(reader.info, wanted))
     size, sar = picture_size(reader.info, wanted, it.scale)
     encoding, streams = encode_plan(reader, fmt, target, size, sar, wanted)
     up = Upscaler(
         name,
         scale=factor(reader.info, wanted),
-        device=wanted.device,
-        precision=wanted.precision,
+        device="cpu" if kind else wanted.device,
+        precision=wanted.precision if kind in (None, "cpu") else "fp32",
         tile=wanted.tile,
         batch=wanted.batch,
         strength=wanted.strength,
@@ -175,15 +178,17 @@ def plan(source: str, target: str, wanted: Settings) -> tuple[Job, AnyReader, Up
         span=span,
         why=why,
     )
-    return replace(job, identity=identity(job, up, wanted)), reader, up
+    told = identity(job, up, wanted)
+    if kind not in (None, "cpu"):
+        told |= {"device": kind, "precision": wanted.precision}
+    return replace(job, identity=told), reader, up
 
 
-def chosen(info: ClipInfo, wanted: Settings) -> tuple[str, str]:
+def chosen(info: ClipInfo, wanted: Settings, kind: str) -> tuple[str, str]:
     """The model's name, and why it is that one; no reason for what the user named."""
     if wanted.model:
         return wanted.model, ""
-    device = device_of(wanted.device).type
-    return choose(factor(info, wanted), compressed=info.codec in LOSSY, moving=several(info), device=device)
+    return choose(factor(info, wanted), compressed=info.codec in LOSSY, moving=several(info), device=kind)
 
 
 def span_of(wanted: Settings) -> Span:

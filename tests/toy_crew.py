@@ -34,6 +34,8 @@ class Shuffled:
     `most`, how many were out at once; `task_bytes` and `result_bytes`, of each as it travelled; `alive`, between enter and exit.
     """
 
+    kind = "cpu"
+
     def __init__(
         self, seed: int = 0, in_flight: int = 4, *, seats: int = 2, twice: bool = False, elsewhere: bool = False
     ) -> None:

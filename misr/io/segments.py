@@ -59,11 +59,15 @@ def write_segment(
         }
     ).encode()
     whole = MAGIC + struct.pack("<I", len(header)) + header + bytes(body)
+    store(path, whole + struct.pack("<I", zlib.crc32(whole)))
+
+
+def store(path: Path, whole: bytes) -> None:
+    """A segment's file, durably, under its name only when it is whole. OutputError where the disk does not take it."""
     part = own_part(path)
     try:
         with open(part, "wb") as f:
             f.write(whole)
-            f.write(struct.pack("<I", zlib.crc32(whole)))
             f.flush()
             os.fsync(f.fileno())
         os.replace(part, path)

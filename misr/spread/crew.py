@@ -102,6 +102,10 @@ class Crew(Protocol):
         """How many tasks can run at once, as far as is known now; 1 at least."""
 
     @property
+    def kind(self) -> str:
+        """The kind of device at its seats: "cpu" or "cuda"."""
+
+    @property
     def elsewhere(self) -> bool:
         """Whether workers may be on other machines, which may not see this one's files."""
 

@@ -57,6 +57,11 @@ class Processes:
         return len(self.devices)
 
     @property
+    def kind(self) -> str:
+        """That of its first device."""
+        return self.devices[0].partition(":")[0]
+
+    @property
     def elsewhere(self) -> bool:
         """No: they see what the driver sees."""
         return False
