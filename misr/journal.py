@@ -1,4 +1,8 @@
-"""What a run has finished, on disk beside its output: segments or pictures, the job they belong to, and a lock."""
+"""What a run has finished, on disk beside its output: segments or pictures, the job they belong to, and locks.
+
+A run has its journal alone. Parts of a clip (`misr upscale --part`) share one, on as many machines as see the disk: none gives up
+what stands there, the first says what the job is, and a segment has a lock of its own while it is rendered.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -29,10 +33,14 @@ def journal_path(target: str) -> Path:
 
 
 class Journal:
-    """The directory of finished segments, with the identity of the job they belong to."""
+    """The directory of finished segments, with the identity of the job they belong to.
 
-    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+    asked     what planning the same job anew takes, kept beside its identity; it tells no job from another
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any], asked: dict[str, Any] | None = None) -> None:
         self.path, self.identity = path, json.loads(json.dumps(identity))
+        self.asked = asked or {}
         self.finished: int | None = None  # how many segments or pictures there are, once all are
         self._handle: IO[str] | None = None
         self._lingers = False  # the folder, after it was removed
@@ -50,16 +58,19 @@ class Journal:
         plan = self.path / "plan.json"
         try:
             known = self.path.exists()
-            self.path.mkdir(exist_ok=True)
             self._lock(say)
             old = told(self.path) if known else self.identity
             if known and (why := self._differs(old)):
                 say(f"starting over: {why}")
                 self._empty()
             if old != self.identity or not plan.exists():
-                write_whole(plan, json.dumps(self.identity, indent=1))
+                write_whole(plan, self._plan())
         except OSError as e:
-            raise OutputError(f"{self.path.parent}: cannot be written ({e.strerror}); choose another place") from None
+            raise unwritten(self.path, e) from None
+        return self.row()
+
+    def row(self) -> list[Segment]:
+        """Segments that are whole and in a row from frame 0; `finished` tells from then on how many there should be."""
         found: list[Segment] = []
         count = 0
         while (segment := read_segment(self.segment(count))) is not None:
@@ -69,23 +80,75 @@ class Journal:
         self.finished = int(complete.read_text()) if complete.exists() else None
         return found
 
-    def _lock(self, say: Callable[[str], None]) -> None:
-        """One run at a time; the lock goes with the process, however it ends. Said, where the disk knows no locks."""
+    def share(self, say: Callable[[str], None]) -> None:
+        """Begin beside others that render parts of the same job. OutputError where it is not the same, or a run has it alone."""
+        plan = self.path / "plan.json"
         try:
-            import fcntl
-        except ImportError:
-            return  # Windows: two runs on one output are the user's to avoid
-        self._handle = open(self.path / "lock", "w")  # noqa: SIM115 held until close()
+            self._lock(say, shared=True)
+            strays = any(
+                self.path.glob("*.seg")
+            )  # looked for first: of a job that goes on, the plan is there before them
+            if not strays and not plan.exists():
+                write_first(plan, self._plan())
+            old = told(self.path)
+            self._belongs(old)
+            if old != self.identity:
+                write_whole(plan, self._plan())
+        except OSError as e:
+            raise unwritten(self.path, e) from None
+
+    def take(self, say: Callable[[str], None], *, free: Collection[str] = ()) -> None:
+        """Have what stands there alone, to join it; `free`: keys of the identity that may differ. OutputError where others do."""
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"another misr is writing this output ({self.path}); wait for it, or give another name"
-            ) from None
-        except OSError as e:  # some network disks
-            if e.errno not in LOCKLESS:
-                raise
-            say(f"note      {self.path.parent} knows no locks; see that no second misr writes this output meanwhile")
+            self._lock(say, make=False)
+        except OSError as e:
+            raise unwritten(self.path, e) from None
+        self._belongs(told(self.path), free)
+
+    def hold(self, first: int, *, wait: bool = False) -> IO[str] | None:
+        """The right to render the segment that begins at frame `first`, until it is closed; None while another has it.
+
+        wait: until nobody else has it. Where the disk knows no locks everyone has the right: two then store the same.
+        """
+        handle = open(self.path / f"{first:09d}.lock", "a+")  # noqa: SIM115 held by the caller
+        if locked(handle, wait=wait) is False:
+            handle.close()
+            return None
+        return handle
+
+    def _plan(self) -> str:
+        """What plan.json says; what others were asked of the same job and this one was not, stays."""
+        asked = asked_of(self.path) | self.asked
+        return json.dumps(self.identity | ({"asked": asked} if asked else {}), indent=1)
+
+    def _lock(self, say: Callable[[str], None], *, shared: bool = False, make: bool = True) -> None:
+        """One run at a time, or parts that share; the lock goes with the process. Said, where the disk knows no locks."""
+        while True:
+            if make:
+                self.path.mkdir(exist_ok=True)
+            lock = self.path / "lock"
+            self._handle = open(lock, "a+")  # noqa: SIM115 held until close(); NFS wants it open for reading and writing
+            got = locked(self._handle, shared=shared)
+            if got is None and os.name == "posix":  # on Windows two runs on one output are the user's to avoid
+                say(
+                    f"note      {self.path.parent} knows no locks; see that no second misr writes this output meanwhile"
+                )
+            if got is False:
+                raise OutputError(self._taken(shared))
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._handle.fileno()), lock.stat()):
+                    return
+            self._handle.close()  # of a journal that was removed just now, by who finished it
+
+    def _taken(self, shared: bool) -> str:
+        """Who has the journal."""
+        assert self._handle is not None
+        if not shared and locked(self._handle, shared=True):
+            self._handle.close()
+            return (
+                f"parts of this output are being rendered ({self.path}); wait for them, then finish it with misr join"
+            )
+        return f"another misr is writing this output ({self.path}); wait for it, or give another name"
 
     def _empty(self) -> None:
         """Forget what another job left; the plan goes first, so that a crash in between cannot mix the two."""
@@ -99,12 +162,26 @@ class Journal:
         """Why what stands in the journal is of no use to this job; nothing where it is."""
         if not old:
             return "the journal has no readable plan"
-        changed = sorted(
+        changed = self._changed(old)
+        return f"{', '.join(changed)} changed since the interrupted run" if changed else ""
+
+    def _changed(self, old: dict[str, Any]) -> list[str]:
+        return sorted(
             k
             for k in {*old, *self.identity}
             if old.get(k) != self.identity.get(k) and (k, old.get(k), self.identity.get(k)) not in STILL_HOLDS
         )
-        return f"{', '.join(changed)} changed since the interrupted run" if changed else ""
+
+    def _belongs(self, old: dict[str, Any], free: Collection[str] = ()) -> None:
+        """OutputError where a journal that is not to be given up is another job's, saying in what they differ."""
+        if not old:
+            raise OutputError(f"{self.path} has no readable plan; remove it and begin again")
+        changed = [compared(k, old.get(k), self.identity.get(k)) for k in self._changed(old) if k not in free]
+        if changed:
+            raise OutputError(
+                f"{self.path} holds another job: {', '.join(changed)}; give the same source, options and misr as before, or "
+                "remove it and begin again"
+            )
 
     def finish(self, count: int) -> None:
         """Every segment or picture is there; what is left is to join or to move them."""
@@ -124,13 +201,74 @@ class Journal:
         self._lingers = self.path.exists()
 
 
-def told(path: Path) -> dict[str, Any]:
-    """The identity of the job that a journal's folder belongs to; empty where it says nothing readable."""
+def compared(key: str, old: Any, new: Any) -> str:
+    """What differs under a key of two identities, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+        return ", ".join(compared(f"{key} {k}", old.get(k), new.get(k)) for k in inner)
+    short = [str(v) for v in (old, new)]
+    return f"{key} ({short[0]} there, {short[1]} here)" if max(map(len, short)) < 40 else key
+
+
+def locked(handle: IO[str], *, shared: bool = False, wait: bool = False) -> bool | None:
+    """Whether a file is locked for this process from now on, until it is closed; None where there are no locks.
+
+    shared: beside others that share it. wait: until those who have it are gone.
+    """
     try:
-        identity = json.loads((path / "plan.json").read_text())
+        import fcntl
+    except ImportError:
+        return None
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    try:
+        fcntl.flock(handle, how)
+    except BlockingIOError:
+        return False
+    except OSError as e:
+        if e.errno not in LOCKLESS:
+            raise
+        return None
+    return True
+
+
+def unwritten(path: Path, e: OSError) -> OutputError:
+    """A journal that cannot be kept at `path`."""
+    return OutputError(f"{path.parent}: cannot be written ({e.strerror}); choose another place")
+
+
+def planned(path: Path) -> dict[str, Any]:
+    """All that a journal's plan says; empty where it says nothing readable."""
+    try:
+        plan = json.loads((path / "plan.json").read_text())
     except (OSError, ValueError):
         return {}
-    return identity if isinstance(identity, dict) else {}
+    return plan if isinstance(plan, dict) else {}
+
+
+def told(path: Path) -> dict[str, Any]:
+    """The identity of the job that a journal's folder belongs to; empty where it says nothing readable."""
+    return {k: v for k, v in planned(path).items() if k != "asked"}
+
+
+def asked_of(path: Path) -> dict[str, Any]:
+    """What planning a journal's job anew takes; empty where it does not say."""
+    asked = planned(path).get("asked")
+    return asked if isinstance(asked, dict) else {}
+
+
+def write_first(path: Path, content: str) -> None:
+    """A small file, whole, unless it is there already: of several who write it at once, the first is heard."""
+    part = own_part(path)
+    try:
+        part.write_text(content)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return
+        except OSError:  # a disk without hard links: the last is heard
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
