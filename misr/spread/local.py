@@ -9,7 +9,6 @@ driver's alone. What a worker prints goes to standard error: standard output is 
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import pickle
@@ -17,7 +16,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -27,9 +25,10 @@ from types import ModuleType
 from typing import Any
 
 from misr.ahead import prefetch
-from misr.errors import MisrError, WorkerError
+from misr.errors import WorkerError
 from misr.machine import cores
 from misr.spread.crew import KEPT, Outcome, Seat, Task, Tell
+from misr.spread.errand import Shared, done, opened, packed
 
 TRIES = 3  # workers that may die at a task before it is given up
 TELL_S = 0.25  # between two counts of a worker
@@ -88,12 +87,13 @@ class Processes:
                     if isinstance(said, int):
                         tell(task, said)
                         continue
-                    if said is None and not (said := self._death(worker)):
+                    outcome, units = opened(said, task) if said else (self._death(worker), 0)
+                    if outcome is None:
                         again.append((task, worker.deaths + 1))
-                        tell(task, 0)
+                    tell(task, units)
                     self._fill(again, next_task)
-                    if said:
-                        yield said
+                    if outcome:
+                        yield outcome
                 self._fill(again, next_task)
         finally:
             self._end([w for w in self._workers if w and w.task])
@@ -137,7 +137,7 @@ class Worker:
     def __init__(self, seat: Seat, threads: int) -> None:
         self.task: Any = None
         self.deaths = 0
-        self._has = dict[int, None]()
+        self._has = list[int]()
         self.line, theirs = SPAWN.Pipe()
         self.process = SPAWN.Process(target=work, args=(theirs, seat), name=seat.name, daemon=True)
         with beginning(threads):
@@ -147,88 +147,23 @@ class Worker:
     def give(self, task: Task, deaths: int) -> None:
         """Send a task, with what it holds and the worker lacks."""
         self.task, self.deaths = task, deaths
-        body, needs = packed(task)
-        new = {key: blob for key, blob in needs.items() if key not in self._has}
-        for key in needs:
-            self._has.pop(key, None)
-        old = list(self._has)[: max(0, len(self._has) + len(needs) - KEPT)]
-        for key in old:
-            del self._has[key]
-        self._has |= dict.fromkeys(needs)
+        body, holds = packed(task)
+        new = {key: it.blob() for key, it in holds.items() if key not in self._has}
+        others = [key for key in self._has if key not in holds]
+        old = others[: max(0, len(others) + len(holds) - KEPT)]  # those that were needed longest ago
+        self._has = [*others[len(old) :], *holds]
         with suppress(OSError):  # it has died; whoever listens will hear that
             self.line.send((new, old, body))
 
-    def hear(self) -> int | Outcome | None:
-        """Units of its task that are finished, or what came of it; None: it died. Raises what a task should not have raised."""
+    def hear(self) -> int | bytes | None:
+        """Units of its task that are finished, or what came of it, for opened(); None: it died."""
         try:
-            kind, it, more = self.line.recv()
+            said: int | bytes = self.line.recv()
         except (EOFError, OSError):  # OSError: in the middle of a message
             return None
-        if kind == "told":
-            return int(it)
-        task, self.task = self.task, None
-        if kind == "failed":
-            raise it from FarTraceback(more)
-        return Outcome(task, **{kind: it}, seconds=more)
-
-
-class FarTraceback(Exception):
-    """Where in a worker an error arose."""
-
-    def __str__(self) -> str:
-        return f"\n\n{self.args[0]}"
-
-
-class Shared:
-    """A value that goes to every worker once. Equal numbers, equal values."""
-
-    def __init__(self, number: int, it: Any) -> None:
-        self.number, self._it, self._blob = number, it, b""
-
-    def value(self) -> Any:
-        """The value."""
-        return self._it
-
-    def blob(self) -> bytes:
-        """The value, pickled the first time that a worker needs it."""
-        self._blob = self._blob or pickle.dumps(self._it, pickle.HIGHEST_PROTOCOL)
-        return self._blob
-
-
-class Packer(pickle.Pickler):
-    """Pickles a task, with numbers in the place of what it holds."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self.needs = dict[int, bytes]()
-
-    def persistent_id(self, obj: Any) -> int | None:
-        """The number of a held value."""
-        if not isinstance(obj, Shared):
-            return None
-        self.needs[obj.number] = obj.blob()
-        return obj.number
-
-
-class Unpacker(pickle.Unpickler):
-    """The reverse, in a worker that has these values."""
-
-    def __init__(self, file: io.BytesIO, held: dict[int, Any]) -> None:
-        super().__init__(file)
-        self.held = held
-
-    def persistent_load(self, pid: Any) -> Shared:
-        """The value of a number."""
-        if isinstance(self.held[pid], bytes):
-            self.held[pid] = Shared(pid, pickle.loads(self.held[pid]))
-        return self.held[pid]
-
-
-def packed(task: Task) -> tuple[bytes, dict[int, bytes]]:
-    """A task as bytes, and the values that it holds by their numbers."""
-    packer = Packer(file := io.BytesIO())
-    packer.dump(task)
-    return file.getvalue(), packer.needs
+        if isinstance(said, bytes):
+            self.task = None
+        return said
 
 
 def share(workers: int) -> int:
@@ -279,11 +214,18 @@ def work(line: Connection, seat: Seat) -> None:
     signal.signal(signal.SIGTERM, leave)
     os.dup2(2, 1)
     held = dict[int, Any]()
+
+    def say(it: int | bytes) -> None:
+        with suppress(OSError):  # the driver is gone: orders() ends this process
+            line.send(it)
+
     try:
         with closing(prefetch(orders(line))) as given:
             for new, old, body in given:
-                held = {key: value for key, value in held.items() if key not in old} | new
-                answer(line, done(body, held, seat, line))
+                held = {k: it for k, it in held.items() if k not in old} | {
+                    k: pickle.loads(it) for k, it in new.items()
+                }
+                say(done(body, held.__getitem__, seat, say, TELL_S))
     finally:
         seat.close()
 
@@ -304,41 +246,3 @@ def leave(*_: object) -> None:
     if hasattr(signal, "alarm"):
         signal.alarm(GRACE_S)
     sys.exit(0)
-
-
-def done(body: bytes, held: dict[int, Any], seat: Seat, line: Connection) -> tuple[str, Any, Any]:
-    """What came of a task: `result` or `error` with seconds, or `failed` with the traceback."""
-    begun, told, last = time.monotonic(), 0, 0
-    when = -TELL_S
-
-    def tell(units: int) -> None:
-        nonlocal told, last, when
-        last, now = units, time.monotonic()
-        if now - when >= TELL_S:
-            answer(line, ("told", units, None))
-            told, when = units, now
-
-    try:
-        result = Unpacker(io.BytesIO(body), held).load().run(seat, tell)
-        if told != last:
-            answer(line, ("told", last, None))
-        return "result", result, time.monotonic() - begun
-    except MisrError as e:
-        return "error", e, time.monotonic() - begun
-    except Exception as e:
-        return "failed", e, traceback.format_exc()
-
-
-def answer(line: Connection, said: tuple[str, Any, Any]) -> None:
-    """Send to the driver; what cannot be pickled, or not be read again, becomes a failure that says so."""
-    kind, it, more = said
-    try:
-        sent = pickle.dumps(said, pickle.HIGHEST_PROTOCOL)
-        if isinstance(it, Exception):
-            pickle.loads(sent)  # an error whose constructor asks for more than its message
-    except Exception as e:
-        text = more if kind == "failed" else traceback.format_exc()
-        wrong = RuntimeError(f"{type(it).__name__}: {it}" if isinstance(it, Exception) else f"{type(e).__name__}: {e}")
-        sent = pickle.dumps(("failed", wrong, text))
-    with suppress(OSError):  # the driver is gone: orders() ends this process
-        line.send_bytes(sent)
