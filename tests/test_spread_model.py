@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from misr import zoo
-from misr.errors import ModelError
+from misr.errors import ModelError, WorkerError
 from misr.spread.model import Model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,7 +52,7 @@ def test_the_shelf_by_its_path_is_the_shelf():
 
 
 def test_another_misr_is_refused_with_both_versions():
-    with pytest.raises(ModelError, match=r"0\.0\.7.*same misr"):
+    with pytest.raises(WorkerError, match=r"0\.0\.7.*same misr"):
         replace(Model.of("bicubic"), misr="0.0.7", host="far").build()
 
 
@@ -60,10 +60,10 @@ def test_a_shelf_with_other_weights_is_refused_with_both_machines(tmp_path, monk
     model = replace(Model.of("fast-x2"), host="far")
     shutil.copytree(zoo.find("fsrcnn-x2"), tmp_path / "fast-x2")
     monkeypatch.setattr(zoo, "shelf", lambda: tmp_path)
-    with pytest.raises(ModelError, match=r"far.*same misr"):
+    with pytest.raises(WorkerError, match=r"far.*same misr"):
         model.build()
     shutil.rmtree(tmp_path / "fast-x2")
-    with pytest.raises(ModelError, match="not there"):
+    with pytest.raises(WorkerError, match="not there"):
         model.build()
 
 

@@ -15,6 +15,7 @@ from misr.fusion.render import Fusion, fuse
 from misr.fusion.settings import Fusing
 from misr.io.probav import Submission, is_imgset, plane
 from misr.journal import Journal, journal_path
+from misr.spread.crew import Crew
 
 SUFFIX = {
     ".tif": ".tif",
@@ -41,6 +42,7 @@ def fuse_folders(
     skip: bool = False,
     progress: Progress | None = None,
     say: Say | None = None,
+    crew: Crew | None = None,
 ) -> list[Fusion]:
     """Each folder's views into out/<folder's name>, or out.zip of PROBA-V scenes; what was made.
 
@@ -48,6 +50,7 @@ def fuse_folders(
     into the folder it names, one for each burst, and so does an adapted model: each is learned from its burst alone.
 
     skip    leave out pictures that are there already
+    crew    does the tiles of each burst in turn, where there is one: see misr.fuse
     """
     how, say, place, paths = how or Fusing(), say or silent, Path(out), [Path(f) for f in folders]
     if not place.parent.is_dir():
@@ -56,15 +59,22 @@ def fuse_folders(
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise InputError(f"{out} cannot hold two pictures named {twice[0]}; fuse them one by one")
     if place.suffix.lower() == ".zip":
-        return submission(paths, place, how, progress, say)
+        return submission(paths, place, how, progress, say, crew)
     if place.exists() and not place.is_dir():
         raise OutputError(f"{out}: several bursts need a folder to go to")
     place.mkdir(exist_ok=True)
-    return each(paths, place, how, progress, say, skip=skip)
+    return each(paths, place, how, progress, say, crew, skip=skip)
 
 
 def each(
-    folders: list[Path], place: Path, how: Fusing, progress: Progress | None, say: Say, *, skip: bool
+    folders: list[Path],
+    place: Path,
+    how: Fusing,
+    progress: Progress | None,
+    say: Say,
+    crew: Crew | None,
+    *,
+    skip: bool,
 ) -> list[Fusion]:
     """A picture in `place` for each folder."""
     made, failed = [], []
@@ -78,7 +88,7 @@ def each(
             continue
         one = replace(how, report=within(how.report, folder), adapt=within(how.adapt, folder))
         try:
-            made.append(fuse([folder], target, one, progress=progress))
+            made.append(fuse([folder], target, one, progress=progress, crew=crew))
             say(
                 f"{target}: {made[-1].report['views_used']} of {made[-1].report['views_given']} views, {made[-1].method}"
             )
@@ -103,7 +113,9 @@ def folder_for(path: Path, what: str) -> None:
         raise OutputError(f"{path}: no folder for {what} ({e.strerror}); name one that can be made") from None
 
 
-def submission(folders: list[Path], target: Path, how: Fusing, progress: Progress | None, say: Say) -> list[Fusion]:
+def submission(
+    folders: list[Path], target: Path, how: Fusing, progress: Progress | None, say: Say, crew: Crew | None
+) -> list[Fusion]:
     """All scenes into a zip; the pictures wait in a journal beside it, so that a stopped run goes on."""
     if strange := [folder for folder in folders if not is_imgset(folder)]:
         raise InputError(f"{strange[0]}: no PROBA-V scene (LR000.png ...); a .zip takes nothing else")
@@ -114,7 +126,7 @@ def submission(folders: list[Path], target: Path, how: Fusing, progress: Progres
         Journal(journal_path(str(target)), {"version": __version__, "inputs": inputs, **how.deciding})
     ) as journal:
         journal.open(say)
-        made = each(folders, journal.path, how, progress, say, skip=True)
+        made = each(folders, journal.path, how, progress, say, crew, skip=True)
         with Submission(target) as out:
             for folder in folders:
                 out.add(folder.name, plane(journal.path / f"{folder.name}.png"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import repeat
@@ -19,7 +19,12 @@ ENOUGH = 2  # views that can be fused; fewer are enlarged
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A net on its device, ready to fuse stacks; `why` it is this one where misr chose, `alone`: it looks at one view."""
+    """A net on its device, ready to fuse stacks.
+
+    why      it is this one, where misr chose; "" where it was asked for
+    alone    it looks at one view
+    model    the name or directory that it was built from
+    """
 
     name: str
     why: str
@@ -28,6 +33,7 @@ class Method:
     device: torch.device
     precision: str
     alone: bool
+    model: str = ""
 
     @property
     def scale(self) -> int:
@@ -81,11 +87,17 @@ def method(
     """The method for a burst of so many usable views: by name, or the best; x2 where neither it nor `scale` says more."""
     name, why = (name, "") if name else best(views, scale or 2)
     card = checked(name, scale if why == "" else scale or 2)
-    net, card = zoo.build(name, scale=card.scale)
+    made = placed(zoo.build(name, scale=card.scale), device=device, precision=precision)
+    return replace(made, why=why, alone=made.alone or views < ENOUGH, model=name)
+
+
+def placed(built: tuple[nn.Module, ModelCard], *, device: str | None = None, precision: Precision = "auto") -> Method:
+    """A net and its card as a method on a device."""
+    net, card = built
     place = zoo.device_of(device)
     alone = not zoo.fuses(card)
     net = (Alone(net, int(card.scale)) if alone else net).to(place).eval()
-    return Method(card.name, why, card, net, place, pick_precision(precision, card, place), alone or views < ENOUGH)
+    return Method(card.name, "", card, net, place, pick_precision(precision, card, place), alone)
 
 
 class Alone(nn.Module):

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from misr.ahead import prefetch
-from misr.errors import InputError, ModelError, OutputError
+from misr.errors import InputError, ModelError, OutputError, WorkerError
 from misr.fusion.adapting import learned
 from misr.fusion.done import Done
 from misr.fusion.job import Job, Progress, Say, plan, silent
+from misr.fusion.pieces import blank, core, in_codes, nothing, pieces
 from misr.fusion.report import report_of, write_report
 from misr.fusion.settings import Fusing
+from misr.fusion.spreading import seated, spread_out
 from misr.fusion.summary import came_of_it, lines
-from misr.fusion.tiles import Tile, count, tiles
+from misr.fusion.tiles import Tile, count
 from misr.io.product import Output
 from misr.journal import Journal, journal_path
-from misr.nets.lattice import UNSEEN, Fused, Stack
-from misr.upscaler import DTYPES, out_of_memory
+from misr.nets.lattice import UNSEEN, Fused
+from misr.spread.crew import Crew
 
 FLUSH_S = 5.0  # a stopped run loses at most the tiles of so many seconds
 Array = np.ndarray[Any, Any]
@@ -47,23 +48,25 @@ def fuse(
     *,
     progress: Progress | None = None,
     say: Say | None = None,
+    crew: Crew | None = None,
 ) -> Fusion:
     """The views of one place (files, a folder, a glob, a video with `at`) fused into one picture at `out`.
 
     progress   is told what is being done, and how many of how many steps of it are
     say        takes lines for people
+    crew       does the tiles, where there is one; it has been entered, and stays open. The pixels are the same
     Raises MisrError, one sentence; then nothing stands under the output's name.
     """
     with closing(plan(views, out, how or Fusing(), progress=progress)) as job:
-        for line in lines(report_of(job)):
+        for line in lines(report_of(seated(job, crew))):
             (say or silent)(line)
-        return run(job, progress=progress, say=say)
+        return run(job, progress=progress, say=say, crew=crew)
 
 
-def run(job: Job, *, progress: Progress | None = None, say: Say | None = None) -> Fusion:
+def run(job: Job, *, progress: Progress | None = None, say: Say | None = None, crew: Crew | None = None) -> Fusion:
     """Carry a job out: adapt, render what its journal lacks, put it under its name, write the report where one is wanted."""
-    job = learned(job, progress or quiet, say or silent)
-    done = render(job, progress or quiet, say or silent)
+    job = seated(learned(job, progress or quiet, say or silent), crew)
+    done = render(job, progress or quiet, say or silent, crew)
     told = report_of(job, done)
     for line in came_of_it(told):
         (say or silent)(line)
@@ -76,7 +79,7 @@ def quiet(what: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def render(job: Job, progress: Progress, say: Say) -> Done:
+def render(job: Job, progress: Progress, say: Say, crew: Crew | None = None) -> Done:
     """All tiles into the output; what an earlier run of the same job finished is kept."""
     with closing(Journal(journal_path(job.out), job.identity)) as journal:
         journal.open(say)
@@ -89,7 +92,7 @@ def render(job: Job, progress: Progress, say: Say) -> Done:
         if done.tiles:
             say(f"resuming at tile {done.tiles + 1} of {total}")
         try:
-            done = filled_in(job, journal, output, done, total, progress)
+            done = filled_in(job, journal, output, done, total, progress, crew)
             output.finish()
         except (InputError, ModelError):  # the same would happen again: nothing to go on from
             output.abandon()
@@ -112,67 +115,47 @@ def begun(job: Job, journal: Journal) -> tuple[Output, Done]:
     return Output.create(job.out, job.burst, **words), Done()
 
 
-def filled_in(job: Job, journal: Journal, output: Output, done: Done, total: int, progress: Progress) -> Done:
+def filled_in(
+    job: Job, journal: Journal, output: Output, done: Done, total: int, progress: Progress, crew: Crew | None
+) -> Done:
     """The tiles after those done, written; how far that is. What is flushed is noted, every few seconds and at the end."""
-    bands, began, flushed = job.ready.bands, time.monotonic() - done.seconds, time.monotonic()
+    began, flushed = time.monotonic() - done.seconds, time.monotonic()
     parts: list[Fused] = []
-    with closing(prefetch(stacks(job, done.tiles), depth=2)) as waiting:
-        for tile, band, stack in waiting:
-            parts.append(in_codes(job, tile, band, stack))
-            progress("fusing", tile.number * bands + len(parts), total * bands)
-            if len(parts) < bands:
-                continue
-            lost = write_tile(job, output, tile, parts)
-            parts = []
-            now = time.monotonic()
-            done = Done(tile.number + 1, done.unknown + lost, now - began)
-            if now - flushed > FLUSH_S or done.tiles == total:
-                output.flush()
-                done.write(journal.path)
-                flushed = now
+    made = spread_out(crew, job, done.tiles, total, progress) if crew else one_by_one(job, done.tiles, total, progress)
+
+    def noted() -> None:
+        output.flush()
+        done.write(journal.path)
+
+    try:
+        with closing(made):
+            for tile, part in made:
+                parts.append(part)
+                if len(parts) < job.ready.bands:
+                    continue
+                lost = write_tile(job, output, tile, parts)
+                parts = []
+                now = time.monotonic()
+                done = Done(tile.number + 1, done.unknown + lost, now - began)
+                if now - flushed > FLUSH_S or done.tiles == total:
+                    noted()
+                    flushed = now
+    except WorkerError:
+        noted()  # a run that lost its workers goes on from the very tile
+        raise
     return replace(done, seconds=time.monotonic() - began)
 
 
-def stacks(job: Job, first: int) -> Iterator[tuple[Tile, int, Stack]]:
-    """Each tile from number `first` on, each of its bands, and the views there."""
-    method, ready = job.method, job.ready
-    grid = tiles(ready.width, ready.height, size=job.tile, halo=method.halo, multiple=job.multiple)
-    for tile in grid:
-        if tile.number >= first:
-            yield from ((tile, band, ready.stack(*tile.window, band)) for band in range(ready.bands))
-
-
-def in_codes(job: Job, tile: Tile, band: int, stack: Stack) -> Fused:
-    """The tile's core of one band (1, 1, h, w) in codes, on the host; where no view knows anything nothing is computed."""
-    ready, scale = job.ready, job.method.scale
-    if not bool(stack.valid.any()) and job.burst.views[ready.reference].nodata is not None:
-        blank = stack.views.new_zeros(1, 1, scale * tile.height, scale * tile.width)
-        return Fused(blank, blank, blank)
-    try:
-        picture, sigma, known = (tile.core(x, scale).cpu() for x in fused(job, stack))
-    except (RuntimeError, MemoryError) as e:
-        if not out_of_memory(e):
-            raise
-        raise ModelError(
-            f"{job.method.name}: too little memory for tiles of {job.tile} px; give --tile {job.tile // 2}"
-        ) from None
-    return Fused(ready.codes(picture, band), ready.codes_sigma(sigma, band), known)
-
-
-def fused(job: Job, stack: Stack) -> Fused:
-    """The method's answer to a stack of one whole window; once more in fp32 where half precision broke it."""
-    method = job.method
-    stack = Stack(*(x.to(method.device, non_blocking=True) for x in stack))
-    for precision in dict.fromkeys((method.precision, "fp32")):
-        half = precision != "fp32"
-        with (
-            torch.autocast(method.device.type, dtype=DTYPES[precision]) if half else nullcontext(),
-            torch.inference_mode(),
-        ):
-            got = method.net.fuse(stack)  # type: ignore[operator]
-        if bool(got.picture.isfinite().all()):
-            return Fused(*(x.float() for x in got))
-    raise ModelError(f"{method.name} gave numbers that are not finite; fuse with -m map")
+def one_by_one(job: Job, first: int, total: int, progress: Progress) -> Generator[tuple[Tile, Fused]]:
+    """Each tile from number `first` on, each of its bands in codes; the views of the next ones are read meanwhile."""
+    with closing(prefetch(pieces(job, first), depth=2)) as waiting:
+        for piece in waiting:
+            if nothing(job, piece):
+                part = blank(job, piece.tile)
+            else:
+                part = in_codes(job, piece.band, core(job.method, piece.tile, piece.stack, job.tile))
+            progress("fusing", piece.number + 1, total * job.ready.bands)
+            yield piece.tile, part
 
 
 def write_tile(job: Job, output: Output, tile: Tile, parts: list[Fused]) -> int:

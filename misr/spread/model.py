@@ -12,7 +12,7 @@ from torch import nn
 
 from misr import __version__, zoo
 from misr.card import ModelCard
-from misr.errors import ModelError
+from misr.errors import WorkerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Model:
         return hashlib.sha256(json.dumps(asdict(self.card), sort_keys=True).encode()).hexdigest()
 
     def build(self) -> tuple[nn.Module, ModelCard]:
-        """The net with its weights, evaluating, on the CPU in fp32, and its card; ModelError where it would be another here."""
+        """The net with its weights, evaluating, on the CPU in fp32, and its card; WorkerError where it would be another here."""
         if self.misr != __version__:
-            raise ModelError(
+            raise WorkerError(
                 f"model {self.card.name}: {platform.node()} has misr {__version__}, but {self.host}, which sent the work, "
                 f"has {self.misr}; install the same misr on both"
             )
@@ -58,7 +58,7 @@ class Model:
             if self.card.sha256:
                 zoo.fill(net, self.found() if self.shipped else self.weights, self.card)
         except ImportError as e:
-            raise ModelError(f"model {self.card.name}: {platform.node()} cannot load it: {e}") from None
+            raise WorkerError(f"model {self.card.name}: {platform.node()} cannot load it: {e}") from None
         return net.eval().requires_grad_(False), self.card
 
     def found(self) -> bytes:
@@ -66,7 +66,7 @@ class Model:
         place = zoo.shelf() / self.shipped
         theirs = ModelCard.read(place / "card.json").sha256 if place.is_dir() else "not there"
         if theirs != self.card.sha256:
-            raise ModelError(
+            raise WorkerError(
                 f"model {self.shipped}: the one of misr {__version__} on {platform.node()} is {theirs[:12]}, but that of "
                 f"misr {self.misr} on {self.host}, which sent the work, is {self.card.sha256[:12]}; install the same misr on both"
             )

@@ -1,0 +1,144 @@
+"""The pieces of a scene, fused by a crew. The driver reads the views and writes the picture; workers need neither.
+
+Answers come in any order, and are given on in that of the pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from misr.ahead import prefetch
+from misr.fusion.choose import Method, placed
+from misr.fusion.job import Job, Progress
+from misr.fusion.pieces import Piece, blank, core, in_codes, nothing, pieces
+from misr.fusion.tiles import Tile
+from misr.nets.lattice import Fused, Stack
+from misr.spread.crew import Crew, Held, Seat, let_go
+from misr.spread.model import Model
+from misr.upscaler import Precision
+
+AHEAD = 4  # pieces for each slot that are out, or wait for one before them: the driver's memory is bounded
+Array = np.ndarray[Any, Any]
+
+
+def seated(job: Job, crew: Crew | None) -> Job:
+    """The job with a crew's kind of device in its method, where the driver's own is another; workers then find the precision."""
+    if crew is None or crew.kind == job.method.device.type:
+        return job
+    return replace(job, method=replace(job.method, device=torch.device(crew.kind), precision=job.how.precision))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What all pieces of a scene have in common.
+
+    precision   of all workers; "auto": each the best for its device
+    size        LR pixels of whole tiles
+    sigma       whether the error is wanted too
+    """
+
+    model: Model
+    precision: Precision
+    size: int
+    sigma: bool
+
+    @staticmethod
+    def of(job: Job) -> Order:
+        """A job's."""
+        precision: Any = job.method.precision
+        return Order(Model.of(job.method.model, job.method.scale), precision, job.tile, job.how.sigma)
+
+    def method(self, seat: Seat) -> Method:
+        """The method at a worker's place, built by the first task there that wants it."""
+        return seat.keep(
+            ("fuse", self.model.key, self.precision),
+            lambda: placed(self.model.build(), device=seat.device, precision=self.precision),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PieceTask:
+    """Fuse a piece; the stack travels as arrays, of which pickle keeps no more than is seen of them."""
+
+    order: Held[Order]
+    name: str
+    number: int
+    tile: Tile
+    band: int
+    stack: tuple[Array, ...]
+
+    @staticmethod
+    def of(order: Held[Order], job: Job, piece: Piece) -> PieceTask:
+        """The task of a job's piece."""
+        band = f", band {piece.band + 1}" if job.ready.bands > 1 else ""
+        stack = tuple(x.contiguous().numpy() for x in piece.stack)
+        return PieceTask(
+            order, f"{job.out}, tile {piece.tile.number + 1}{band}", piece.number, piece.tile, piece.band, stack
+        )
+
+    def run(self, seat: Seat, tell: Callable[[int], None]) -> tuple[Array, Array | None, Array]:
+        """The core's picture, error (where it is wanted) and effective views, (1, 1, s*h, s*w) each, in [0, 1]."""
+        order = self.order.value()
+        stack = Stack(*(torch.from_numpy(np.array(x)) for x in self.stack))  # a copy: what arrived may be read-only
+        picture, sigma, known = (x.contiguous().numpy() for x in core(order.method(seat), self.tile, stack, order.size))
+        return picture, sigma if order.sigma else None, known
+
+
+def spread_out(crew: Crew, job: Job, first: int, total: int, progress: Progress) -> Generator[tuple[Tile, Fused]]:
+    """The tiles from number `first` on, of `total`, each of its bands in codes, in order; progress counts them as they end."""
+    order, bands = crew.hold(Order.of(job)), job.ready.bands
+    ended: dict[int, tuple[Tile, Fused | None]] = {}  # by number; None: nothing is known there
+    turn, out, over = first * bands, 0, False
+    count = turn
+
+    def end(number: int, tile: Tile, it: Fused | None) -> None:
+        nonlocal count
+        ended[number] = tile, it
+        count += 1
+        progress("fusing", count, total * bands)
+
+    def next_task() -> PieceTask | None:
+        nonlocal out, over
+        while out < AHEAD * max(1, crew.slots):
+            if (piece := next(made, None)) is None:
+                over = True
+                return None
+            if not nothing(job, piece):
+                out += 1
+                return PieceTask.of(order, job, piece)
+            end(piece.number, piece.tile, None)
+        return None  # the first of those that are out is waited for
+
+    def in_turn() -> Iterator[tuple[Tile, Fused]]:
+        nonlocal turn, out
+        while turn in ended:
+            tile, it = ended.pop(turn)
+            turn, out = turn + 1, out - (it is not None)
+            yield tile, blank(job, tile) if it is None else it
+
+    with closing(prefetch(pieces(job, first), depth=2)) as made:
+        outcomes = crew.give(next_task, lambda task, units: None)
+        try:
+            for outcome in outcomes:
+                if outcome.error:
+                    raise outcome.error
+                task = outcome.task
+                end(task.number, task.tile, in_codes(job, task.band, unpacked(outcome.result)))
+                yield from in_turn()
+            yield from in_turn()
+        finally:
+            let_go(outcomes)  # what is still out is of no use to anybody
+    assert over and turn == total * bands, (turn, total, bands)
+
+
+def unpacked(result: tuple[Array, Array | None, Array]) -> Fused:
+    """What a task came to; the error is not a number where it was not wanted."""
+    picture, sigma, known = (x if x is None else torch.from_numpy(np.array(x)) for x in result)
+    assert picture is not None and known is not None
+    return Fused(picture, torch.full_like(picture, torch.nan) if sigma is None else sigma, known)

@@ -1,0 +1,185 @@
+"""misr.fuse over a crew: the picture is that of one machine, whoever did which tile in what order, and however a run ended."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import misr
+from misr.card import ModelCard
+from misr.fusion import spreading
+from misr.nets import NETS
+from misr.spread.crew import Outcome
+from tests import burst_scenes as scenes
+from tests.toy_crew import Shuffled
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+PLAIN = misr.Fusing(scale=2, method="shift-and-add", device="cpu", tile=32)
+
+
+def views(folder: Path, number: int = 3, size: tuple[int, int] = (72, 88), *, bands: int = 1) -> list[str]:
+    """Files of a synthetic burst: shifted, noisy views, uint16; bands: 1 or 3."""
+    made = []
+    folder.mkdir(exist_ok=True)
+    for n, matrix in enumerate(scenes.moves(number)):
+        plane = np.stack([scenes.seen(*size, matrix, seed) for seed in range(bands)])
+        codes = 1000 + 4000 * plane + 20 * np.random.default_rng(n).standard_normal(plane.shape)
+        made.append(str(folder / f"view{n}.{'png' if bands > 1 else 'npy'}"))
+        codes = codes.round().astype(np.uint16)
+        if bands > 1:
+            cv2.imwrite(made[-1], codes.transpose(1, 2, 0))
+        else:
+            np.save(made[-1], codes)
+    return made
+
+
+def model(folder: Path) -> Path:
+    """A small learned model of one's own."""
+    torch.manual_seed(1)
+    options = {"width": 8, "steps": 2}
+    net = NETS["burst"](scale=2, **options)
+    torch.nn.init.normal_(net.decode.weight, std=0.05)
+    folder.mkdir()
+    save_file(net.state_dict(), str(folder / "weights.safetensors"))
+    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    card = ModelCard(name="mine", net="burst", scale=2, options=options, halo=net.halo, sha256=digest)
+    card.write(folder / "card.json")
+    return folder
+
+
+def alone_and_spread(folder: Path, files: list[str], how: misr.Fusing, crew: Any) -> None:
+    """Both runs, and that every file they leave has the same bytes."""
+    for name, with_whom in (("alone", None), ("spread", crew)):
+        (folder / name).mkdir()
+        misr.fuse(files, folder / name / "out.npy", how, crew=with_whom)
+    left = sorted(p.name for p in (folder / "alone").iterdir())
+    assert left == sorted(p.name for p in (folder / "spread").iterdir())
+    assert left == ["out.npy", "out.sigma.npz"][: 1 + how.sigma]
+    for name in left:
+        a, b = (np.load(folder / k / name) for k in ("alone", "spread"))
+        for one, other in zip(*([x[k] for k in x.files] if name.endswith("z") else [x] for x in (a, b)), strict=True):
+            assert np.array_equal(one, other, equal_nan=True), name
+
+
+# the picture is that of one machine
+
+
+@pytest.mark.parametrize("name", ["best", "mean", "shift-and-add", "map", "fast-x2", "burst-x2"])
+def test_spread_is_as_alone(tmp_path, name):
+    crew = Shuffled(3)
+    alone_and_spread(tmp_path, views(tmp_path / "in"), replace(PLAIN, method=name, sigma=name == "map"), crew)
+    assert crew.ended != crew.given
+    assert len(crew.given) == 9
+
+
+def test_bands_come_in_order(tmp_path):
+    crew = Shuffled(1, in_flight=5)
+    alone_and_spread(tmp_path, views(tmp_path / "in", bands=3), replace(PLAIN, sigma=True, method="mean"), crew)
+    assert len(crew.given) == 27
+    assert crew.given[4] == f"{tmp_path / 'spread' / 'out.npy'}, tile 2, band 2"
+
+
+def test_a_task_that_is_done_twice_is_done_once(tmp_path):
+    crew = Shuffled(2, twice=True)
+    alone_and_spread(tmp_path, views(tmp_path / "in"), PLAIN, crew)
+    assert crew.runs == 18
+
+
+def test_a_model_of_ones_own_goes_to_workers_that_do_not_see_it(tmp_path):
+    own, files = model(tmp_path / "mine"), views(tmp_path / "in")
+    how = replace(PLAIN, method=str(own), scale=None)
+
+    class Elsewhere(Shuffled):
+        """Its workers see no model's folder."""
+
+        def _done(self, *given: Any) -> Outcome:
+            if own.exists():
+                own.rename(tmp_path / "hidden")
+            return super()._done(*given)
+
+    crew = Elsewhere(4, elsewhere=True)
+    alone_and_spread(tmp_path, files, how, crew)
+    assert not own.exists()
+
+
+def test_a_worker_builds_its_model_once_for_all_tiles_and_bursts(tmp_path, monkeypatch):
+    built = []
+    build = spreading.Model.build
+    monkeypatch.setattr(spreading.Model, "build", lambda self: built.append(self) or build(self))
+    for name in ("one", "two"):
+        views(tmp_path / name)
+    with Shuffled(5, seats=2) as crew:
+        misr.fusion.fuse_folders([tmp_path / "one", tmp_path / "two"], tmp_path / "out", PLAIN, crew=crew)
+        assert crew.alive
+    assert len(crew.given) == 18
+    assert len(built) == 2
+    for name in ("one", "two"):
+        misr.fuse([tmp_path / name], tmp_path / "alone.npy", PLAIN)
+        assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "out" / f"{name}.npy"))
+
+
+# what nobody knows, and what waits
+
+
+def holed(folder: Path, rows: slice, columns: slice) -> list[str]:
+    """Views that all have 0, which is nodata, in a rectangle."""
+    files = views(folder)
+    for file in files:
+        codes = np.load(file)
+        codes[:, rows, columns] = 0
+        np.save(file, codes)
+    return files
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [(slice(0, 72), slice(30, 88)), (slice(0, 60), slice(0, 70)), (slice(20, 40), slice(30, 60))],
+)
+def test_tiles_that_no_view_knows_need_no_task(tmp_path, rows, columns):
+    crew, how = Shuffled(6, in_flight=2), replace(PLAIN, method="mean", nodata=0.0, sigma=True, tile=16)
+    alone_and_spread(tmp_path, holed(tmp_path / "in", rows, columns), how, crew)
+    assert (len(crew.given) < 30) == (columns.stop - columns.start > 30)
+
+
+def test_tiles_are_counted_as_they_end(tmp_path):
+    steps = []
+    files, how = holed(tmp_path / "in", slice(0, 60), slice(0, 70)), replace(PLAIN, nodata=0.0, tile=16)
+    crew = Shuffled(7)
+    misr.fuse(files, tmp_path / "out.npy", how, crew=crew, progress=lambda *step: steps.append(step))
+    assert [s for s in steps if s[0] == "fusing"] == [("fusing", n + 1, 30) for n in range(30)]
+
+
+def test_results_that_wait_for_a_slow_one_are_few(tmp_path, monkeypatch):
+    class Slow(Shuffled):
+        """Its first task ends when there is no other."""
+
+        def give(self, next_task: Any, tell: Any) -> Iterator[Outcome]:
+            slow, *more = (next_task() for _ in range(self.slots))
+            while True:
+                last, more = (slow, []) if not (quick := [t for t in more if t]) else (quick[0], quick[1:])
+                yield self._done(last, spreading_pickle(last), tell)
+                self.ended.append(last.name)
+                if last is slow:
+                    break
+                more.append(next_task())
+            yield from super().give(next_task, tell)
+
+    crew = Slow(0, in_flight=2)
+    misr.fuse(views(tmp_path / "in"), tmp_path / "out.npy", replace(PLAIN, tile=16), crew=crew)
+    assert len(crew.ended) == 30
+    assert crew.ended.index(f"{tmp_path / 'out.npy'}, tile 1") == spreading.AHEAD * 2 - 1
+    misr.fuse([str(tmp_path / "in")], tmp_path / "alone.npy", replace(PLAIN, tile=16))
+    assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "out.npy"))
+
+
+def spreading_pickle(task: Any) -> bytes:
+    import pickle
+
+    return pickle.dumps(task)
