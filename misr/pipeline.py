@@ -62,6 +62,7 @@ class Job:
     span: Span
     why: str = ""  # the model is this one, where misr chose it
     identity: dict[str, Any] = field(default_factory=dict)  # everything that decides the pixels, for the journal
+    asked: dict[str, Any] = field(default_factory=dict)  # what planning it anew takes, for `misr join`
 
     @property
     def segment_frames(self) -> int:
@@ -115,7 +116,7 @@ def sharp(
 
 def render_segments(job: Job, reader: AnyReader, up: Upscaler, progress: Progress, say: Callable[[str], None]) -> int:
     """Render what the journal lacks, then join it all under the final name."""
-    with closing(Journal(journal_path(job.target), job.identity)) as journal:
+    with closing(Journal(journal_path(job.target), job.identity, job.asked)) as journal:
         size = chunked(job.segment_frames, up.card.emit)
         done = journal.open(say)
         complete = journal.finished == len(done)  # fewer are found where one was damaged since

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,13 @@ from misr.io.pictures import (
     picture_suffix,
 )
 from misr.io.pipes import TELLS_SHAPE
-from misr.io.reader import ClipInfo, Deinterlace, OnError, Reader
+from misr.io.reader import ClipInfo, Reader
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
 from misr.journal import journal_path, signature
 from misr.pipeline import AnyReader, Job, Progress, run
+from misr.settings import Settings, as_json
 from misr.summary import outcome
-from misr.upscaler import Precision, Upscaler
+from misr.upscaler import Upscaler
 from misr.zoo import card, choose, device_of
 
 HEIGHTS = {
@@ -70,43 +72,6 @@ LOSSY = {  # codecs whose pictures come worn; of the rest (PNG, FFV1, ProRes ...
     "mjpeg",
 }
 LARGEST = 65535  # pixels along a side; no encoder here takes more
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to upscale, in ffmpeg's words where it has one; None and 0 mean "misr decides".
-
-    scale       SR size / source size; size = WxH, Wx-2, -2xH or 1080p wins over it
-    start, end  seconds on the clip's clock; the output begins at zero when start is given
-    retag       what is known of the colours better than the clip's tags do; the output is tagged so
-    framerate   frames per second of pictures; of a clip, instead of the times it tells
-    options     further encoder options; without: kinds of streams given up (audio, subtitle, data, attachment)
-    """
-
-    model: str | None = None
-    scale: float | None = None
-    size: str | None = None
-    strength: float = 1.0
-    codec: str | None = None
-    pix_fmt: str | None = None
-    options: dict[str, str] = field(default_factory=dict)
-    bit_rate: int = 0
-    audio: str | None = None
-    without: frozenset[str] = frozenset()
-    fmt: str | None = None
-    start: Fraction | None = None
-    end: Fraction | None = None
-    duration: Fraction | None = None
-    framerate: Fraction | None = None
-    retag: Retag = field(default_factory=Retag)
-    overwrite: bool = True
-    device: str | None = None
-    precision: Precision = "auto"
-    tile: int = 0
-    batch: int = 0
-    threads: int = 0
-    deinterlace: Deinterlace = "auto"
-    on_error: OnError = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +146,7 @@ def plan(source: str, target: str, wanted: Settings, *, kind: str | None = None)
     told = identity(job, up, wanted)
     if kind not in (None, "cpu"):
         told |= {"device": kind, "precision": wanted.precision}
-    return replace(job, identity=told), reader, up
+    return replace(job, identity=told, asked=asked(job, name, wanted)), reader, up
 
 
 def chosen(info: ClipInfo, wanted: Settings, kind: str) -> tuple[str, str]:
@@ -401,6 +366,16 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
         "retag": str(wanted.retag),
         "framerate": str(wanted.framerate),
     }
+
+
+def asked(job: Job, model: str, wanted: Settings) -> dict[str, Any]:
+    """What planning the job anew takes, from whatever folder, on whatever machine: the source, and settings with model and scale."""
+    named = Path(model)
+    given = (named / "card.json").is_file() or named.name == "card.json"
+    scale = None if wanted.size else factor(job.info, wanted)
+    settings = replace(wanted, model=os.path.abspath(model) if given else model, scale=scale)
+    local = job.source != "-" and "://" not in job.source
+    return {"source": os.path.abspath(job.source) if local else job.source, "settings": as_json(settings)}
 
 
 __all__ = ["Result", "Settings", "plan", "upscale"]

@@ -22,7 +22,7 @@ LAYERS = [  # rooms of one row do not see each other
     {"color", "window", "scene", "registration", "card", "metrics", "nets"},
     {"io", "zoo"},
     {"upscaler", "journal", "burst"},
-    {"pipeline"},
+    {"pipeline", "settings"},
     {"summary"},
     {"plan"},
     {"spread"},

@@ -151,7 +151,7 @@ class Ongoing:
 def begun(number: int, source: str, target: str, wanted: Settings, crew: Crew, say: Callable[[str], None]) -> Ongoing:
     """A clip, planned, its journal open; MisrError where it cannot be, or has no segments to give out."""
     job, reader, up = plan(source, target, wanted, kind=crew.kind if crew.elsewhere else None)
-    journal = Journal(journal_path(target), job.identity)
+    journal = Journal(journal_path(target), job.identity, job.asked)
     try:
         if not job.resumable or job.fmt == "image2":
             raise InputError(
