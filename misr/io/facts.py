@@ -13,6 +13,9 @@ from misr.errors import InputError
 from misr.frame import Color
 from misr.io.opening import rational
 from misr.io.pipes import HEAD_BYTES, PipeIn
+from misr.io.planes import side_data, side_data_names
+
+HDR_KINDS = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,53 @@ class ClipInfo:
     video_index: int
     bit_rate: int
     woven: bool = False  # its frames are flagged as interlaced, whatever is done about it
+    turned: int = 0  # degrees, as rotation: by so many the pictures are turned upright, and these facts with them
+
+
+def facts_of(
+    path: str,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    frames: list[av.VideoFrame],
+    *,
+    color: Color,
+    interlaced: Literal["", "tff", "bff"],
+    counted: Fraction | None,
+) -> ClipInfo:
+    """The facts of an open clip, its first frames given. counted: frames per second, where their own times do not count."""
+    first = frames[0]
+    tick = rational(stream.time_base) or Fraction(1, 90000)
+    rate = nominal_rate(stream, frames, tick)
+    duration = stream.duration * tick if stream.duration else None
+    if duration is None and container.duration:
+        duration = Fraction(container.duration, av.time_base)
+    if duration is not None and not 0 < duration < 10**6:
+        duration = None  # one file in the wild claims 136 years
+    count = stream.frames or (round(duration * rate) if duration else 0)
+    if counted:  # the frames are these, their times are not
+        rate, tick, duration = counted, 1 / counted, count / counted if count else None
+    return ClipInfo(
+        path=path,
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        width=first.width,
+        height=first.height,
+        color=color,
+        pix_fmt=first.format.name,
+        time_base=tick,
+        rate=rate,
+        frames=count,
+        duration=duration,
+        start=first.pts * (rational(first.time_base) or tick) if first.pts is not None else Fraction(0),
+        sar=rational(stream.sample_aspect_ratio) or Fraction(1),
+        rotation=int(first.rotation or 0),
+        interlaced=interlaced,
+        hdr=tuple((kind, data) for kind in HDR_KINDS if (data := side_data(first, kind)) is not None),
+        side_data=tuple(side_data_names(first)),
+        video_index=stream.index,
+        bit_rate=stream.codec_context.bit_rate or 0,
+        woven=bool(first.interlaced_frame),
+    )
 
 
 def nominal_rate(stream: av.VideoStream, frames: list[av.VideoFrame], tick: Fraction) -> Fraction:
@@ -54,18 +104,24 @@ def nominal_rate(stream: av.VideoStream, frames: list[av.VideoFrame], tick: Frac
 
 def turned(info: ClipInfo) -> ClipInfo:
     """The facts of a clip whose pictures are turned upright."""
-    if info.rotation % 180 == 0:
-        return replace(info, rotation=0)
+    info = replace(info, rotation=0, turned=info.rotation)
+    if info.turned % 180 == 0:
+        return info
     fx, fy = info.color.subsampling
     color = replace(info.color, subsampling=(fy, fx))
-    return replace(info, rotation=0, width=info.height, height=info.width, sar=1 / info.sar, color=color)
+    return replace(info, width=info.height, height=info.width, sar=1 / info.sar, color=color)
 
 
-def header(container: av.container.InputContainer, path: str, pipe: PipeIn | None) -> bytes:
-    """The first bytes of a container that tells there where its chroma sits; none of others."""
+def header(container: av.container.InputContainer, path: str, pipe: PipeIn | None, source: Any = None) -> bytes:
+    """The first bytes of a container that tells there where its chroma sits; none of others. source: as open_input takes it."""
     if pipe:
         return pipe.head
-    if not container.format.name.startswith(("matroska", "yuv4mpegpipe")) or not Path(path).is_file():
+    if not container.format.name.startswith(("matroska", "yuv4mpegpipe")):
+        return b""
+    if source is not None:
+        source.seek(0)
+        return bytes(source.read(HEAD_BYTES))
+    if not Path(path).is_file():
         return b""
     with open(path, "rb") as f:
         return f.read(HEAD_BYTES)

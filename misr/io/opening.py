@@ -34,6 +34,8 @@ CLIP_SUFFIXES = {
     ".gif",
     ".apng",
 }
+BUFFER_BYTES = 1 << 15  # what is read at once of a file object; who reads an excerpt of it asks for the same bytes
+SEEK_MARGIN_S = 4  # a resume starts decoding this long before the frame it wants
 PIPE_FORMATS = {b"\x1aE\xdf\xa3": "matroska", b"YUV4MPEG2": "yuv4mpegpipe", b"nut/mul": "nut"}
 
 
@@ -42,18 +44,27 @@ def rational(value: Any) -> Fraction:
     return Fraction(value.numerator, value.denominator or 1) if value else Fraction(0)
 
 
-def open_input(path: str) -> av.container.InputContainer:
-    """A container for reading: a file, or '-' for standard input; InputError in one sentence when it does not open."""
+def open_input(path: str, source: Any = None) -> av.container.InputContainer:
+    """A container for reading: a file, or '-' for standard input; InputError in one sentence when it does not open.
+
+    source    a file object with the file's bytes, where they are not to be read from the path itself
+    """
     if path == "-":
         return open_pipe(PipeIn())
+    if source is None:
+        check_there(path)
+    try:
+        return av.open(path) if source is None else av.open(source, buffer_size=BUFFER_BYTES)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise InputError(f"{path}: not a readable video or picture ({reason(e)})") from None
+
+
+def check_there(path: str) -> None:
+    """InputError where a path leads to nothing."""
     if not Path(path).exists() and "%" not in path and "://" not in path:
         raise InputError(f"{path}: no such file")
     if Path(path).is_file() and Path(path).stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
-    try:
-        return av.open(path)
-    except (av.error.FFmpegError, ValueError) as e:
-        raise InputError(f"{path}: not a readable video or picture ({reason(e)})") from None
 
 
 def open_pipe(pipe: PipeIn) -> av.container.InputContainer:
@@ -87,6 +98,38 @@ def main_video(container: av.container.InputContainer, path: str) -> av.VideoStr
         raise InputError(f"{path}: this FFmpeg has no decoder for its video; convert it with a tool that has one")
     default = [s for s in usable if int(s.disposition) & 1]
     return max(default or usable, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
+
+
+def decoder_for(stream: av.VideoStream) -> Any:
+    """The stream's decoder, threaded; libvpx where VP8/VP9 says that it carries alpha, which FFmpeg's own decoder drops."""
+    context: Any = stream.codec_context
+    name = {"vp9": "libvpx-vp9", "vp8": "libvpx"}.get(context.name)
+    if name and "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE")):
+        context = av.CodecContext.create(name, "r")
+        context.extradata = stream.codec_context.extradata
+        return context
+    context.thread_type = "AUTO"
+    return context
+
+
+def stamp_of(packet: av.Packet) -> int | None:
+    """When a packet's frame is due, in the stream's ticks; None for end marks."""
+    return packet.pts if packet.pts is not None else packet.dts
+
+
+def seek_before(
+    container: av.container.InputContainer, stream: av.VideoStream, time: Fraction, start: Fraction, tick: Fraction
+) -> bool:
+    """Go to a key frame SEEK_MARGIN_S or more before `time`, both in seconds; False where the container cannot.
+
+    start     time of the clip's first frame, before which nothing is sought
+    """
+    target = max(Fraction(0), time - start - SEEK_MARGIN_S) + start
+    try:
+        container.seek(int(target / tick), stream=stream, backward=True)
+    except av.error.FFmpegError:
+        return False
+    return True
 
 
 def clips_in(folder: str) -> list[str]:

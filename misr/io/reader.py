@@ -6,18 +6,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import av
 
 from misr.errors import DecodeError, InputError
 from misr.frame import Color, Frame, Retag
-from misr.io.facts import ClipInfo, header, nominal_rate, refuse_misread, turned
+from misr.io.excerpt import Excerpt, leading, promised
+from misr.io.facts import ClipInfo, facts_of, header, refuse_misread, turned
 from misr.io.filters import field_order, filtered
 from misr.io.headers import siting_told
-from misr.io.opening import main_video, open_input, open_pipe, rational, reason
+from misr.io.opening import (
+    decoder_for,
+    main_video,
+    open_input,
+    open_pipe,
+    rational,
+    reason,
+    seek_before,
+    stamp_of,
+)
 from misr.io.pipes import PipeIn
-from misr.io.planes import Repacker, read_color, side_data, side_data_names, to_frame
+from misr.io.planes import Repacker, read_color, to_frame
 
 Deinterlace = Literal["auto", "on", "off"]
 OnError = Literal["stop", "repeat"]
@@ -25,8 +35,6 @@ PROBE_FRAMES = 48  # looked at before the first frame is promised anything
 PROBE_LIVE = (
     8  # of a pipe, where they keep a viewer waiting; one when nobody asks about fields and the stream tells its rate
 )
-SEEK_MARGIN_S = 4  # a resume starts decoding this long before the frame it wants
-HDR_KINDS = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 TURNS = {
     90: "transpose=cclock",
     180: "hflip,vflip",
@@ -43,6 +51,8 @@ class Reader:
     upright        turn pictures as their display matrix says, for outputs that cannot carry one
     retag          what is known of its colour better than the clip does; InputError where that cannot be
     rate           frames per second, instead of the times that the clip tells
+    excerpt        what is read in place of the file, for the frames that it was cut for
+    info           what another reader with the same arguments found out about the clip, which is not looked at again
     """
 
     def __init__(
@@ -56,11 +66,13 @@ class Reader:
         upright: bool = False,
         retag: Retag | None = None,
         rate: Fraction | None = None,
+        excerpt: Excerpt | None = None,
+        info: ClipInfo | None = None,
     ) -> None:
         self.path = str(path)
         self.name = "standard input" if self.path == "-" else self.path
         self.start, self.end, self.on_error = start, end, on_error
-        self._retag, self.rate = retag or Retag(), rate
+        self._retag, self.rate, self._excerpt = retag or Retag(), rate, excerpt
         self._pipe = PipeIn() if self.path == "-" else None
         self._repack = Repacker()
         self._held: list[tuple[av.Packet, list[av.VideoFrame]]] = []  # a pipe's beginning, read while probing
@@ -68,14 +80,15 @@ class Reader:
         self.on_packet: Callable[[av.Packet], None] | None = None  # receives the packets of other streams
         self.damaged: list[Fraction] = []
         self._broken = False  # a packet did not decode, and what it should have shown is not yet known
-        self._turn = ""
-        self.info = self._probe(deinterlace)
+        self.info = info or self._probe(deinterlace)
+        self._siting = self._told_siting()
         if upright and self.info.rotation:
-            self._turn = TURNS.get(self.info.rotation % 360, "")
             self.info = turned(self.info)
+        self._turn = TURNS.get(self.info.turned % 360, "")
 
     def _open(self) -> None:
-        self._container = open_pipe(self._pipe) if self._pipe else open_input(self.path)
+        source = self._excerpt.opened() if self._excerpt else None
+        self._container = open_pipe(self._pipe) if self._pipe else open_input(self.path, source)
         self._stream = main_video(self._container, self.name)
         self._decoder = decoder_for(self._stream)
 
@@ -102,12 +115,15 @@ class Reader:
         return self.frames()
 
     def frames(self, after: Fraction | None = None) -> Iterator[Frame]:
-        """All frames, or those from the one shown exactly at `after` seconds; seeks when that is safe."""
-        if self.path != "-":
-            self._container.close()
-            self._open()
+        """All frames, or those from the one shown exactly at `after` seconds; seeks when that is safe.
+
+        Of an excerpt those that it was cut for, whose first is `after`; Wanting where it has not all of them.
+        """
+        if self._excerpt:
+            yield from self._excerpted(self._excerpt, after)
+            return
         if after is None:
-            yield from self._selected(self._timed(self._decoded()))
+            yield from self._all()
             return
         found = self._from(after, seek=True) or self._from(after, seek=False)
         if found is None:
@@ -115,6 +131,22 @@ class Reader:
                 f"{self.name}: the frame at {float(after):.3f} s is gone; the source changed under a resumed run"
             )
         yield from found
+
+    def _excerpted(self, excerpt: Excerpt, after: Fraction | None) -> Iterator[Frame]:
+        """The frames of an excerpt, from `after` on."""
+        found = None
+        if excerpt.since is None:
+            found = self._all() if after is None else self._from(after, seek=False)
+        elif after == excerpt.since:
+            found = self._from(after, seek=True)
+        yield from promised(excerpt, found, after or self.info.start)
+
+    def _all(self) -> Iterator[Frame]:
+        """All frames, from the clip's beginning."""
+        if self.path != "-":
+            self._container.close()
+            self._open()
+        return self._selected(self._timed(self._decoded()))
 
     def near(self, time: Fraction) -> Iterator[Frame]:
         """Frames from some seconds before `time` on, or from the clip's beginning where it cannot be sought safely."""
@@ -131,10 +163,7 @@ class Reader:
             return None  # frames are counted from the beginning
         self._container.close()
         self._open()
-        try:
-            target = max(Fraction(0), time - self.info.start - SEEK_MARGIN_S) + self.info.start
-            self._container.seek(int(target / self.info.time_base), stream=self._stream, backward=True)
-        except av.error.FFmpegError:
+        if not seek_before(self._container, self._stream, time, self.info.start, self.info.time_base):
             return None
         return self._selected(self._timed(self._decoded()))
 
@@ -146,9 +175,7 @@ class Reader:
                 return None
             frames = sought
         else:
-            self._container.close()
-            self._open()
-            frames = self._selected(self._timed(self._decoded()))
+            frames = self._all()
         for i, frame in enumerate(frames):
             if frame.time == after and (i > 0 or not seek or after == self.info.start):
                 return _chain(frame, frames)
@@ -221,8 +248,8 @@ class Reader:
 
     def _packets(self) -> Iterator[av.Packet]:
         try:
-            streams = None if self.on_packet else [self._stream]
-            yield from self._container.demux(streams) if streams else self._container.demux()
+            packets = self._container.demux() if self.on_packet else self._container.demux(self._stream)
+            yield from leading(packets, self._stream, self._excerpt.packets) if self._excerpt else packets
         except av.error.FFmpegError as e:
             if self.on_error == "stop":
                 raise DecodeError(
@@ -275,7 +302,7 @@ class Reader:
             raise InputError(f"{self.name}: not one video frame decodes; nothing to upscale")
         first = frames[0]
         codec = stream.codec_context.name
-        self._siting = siting_told(header(self._container, self.path, self._pipe))
+        self._siting = self._told_siting()
         color = self._color(first)
         if color.model != "yuv" and (self._retag.matrix is not None or self._retag.siting is not None):
             raise InputError(
@@ -283,41 +310,11 @@ class Reader:
             )
         if codec == "mjpeg" and len(first.planes) == 4:
             raise InputError(f"{self.name}: a CMYK JPEG, whose black FFmpeg takes for alpha; convert it to RGB first")
-        tick = rational(stream.time_base) or Fraction(1, 90000)
-        rate = nominal_rate(stream, frames, tick)
-        duration = stream.duration * tick if stream.duration else None
-        if duration is None and self._container.duration:
-            duration = Fraction(self._container.duration, av.time_base)
-        if duration is not None and not 0 < duration < 10**6:
-            duration = None  # one file in the wild claims 136 years
-        count = stream.frames or (round(duration * rate) if duration else 0)
-        if self.rate:  # the frames are these, their times are not
-            rate, tick, duration = self.rate, 1 / self.rate, count / self.rate if count else None
-        hdr = tuple((kind, data) for kind in HDR_KINDS if (data := side_data(first, kind)) is not None)
-        start = first.pts * (rational(first.time_base) or tick) if first.pts is not None else Fraction(0)
         kind = "" if deinterlace == "off" else field_order(frames) or ("tff" if deinterlace == "on" else "")
-        return ClipInfo(
-            path=self.path,
-            container=self._container.format.name,
-            codec=codec,
-            width=first.width,
-            height=first.height,
-            color=color,
-            pix_fmt=first.format.name,
-            time_base=tick,
-            rate=rate,
-            frames=count,
-            duration=duration,
-            start=start,
-            sar=rational(stream.sample_aspect_ratio) or Fraction(1),
-            rotation=int(first.rotation or 0),
-            interlaced=kind,
-            hdr=hdr,
-            side_data=tuple(side_data_names(first)),
-            video_index=stream.index,
-            bit_rate=stream.codec_context.bit_rate or 0,
-            woven=bool(first.interlaced_frame),
-        )
+        return facts_of(self.path, self._container, stream, frames, color=color, interlaced=kind, counted=self.rate)
+
+    def _told_siting(self) -> int:
+        return siting_told(header(self._container, self.path, self._pipe, self._excerpt and self._excerpt.opened()))
 
     def _first_frames(self, deinterlace: Deinterlace) -> list[av.VideoFrame]:
         """The beginning of the clip, decoded; a pipe's is kept, since it cannot be read again."""
@@ -350,20 +347,3 @@ class Reader:
 def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
     yield first
     yield from rest
-
-
-def stamp_of(packet: av.Packet) -> int | None:
-    """When a packet's frame is due, in the stream's ticks; None for end marks."""
-    return packet.pts if packet.pts is not None else packet.dts
-
-
-def decoder_for(stream: av.VideoStream) -> Any:
-    """The stream's decoder, threaded; libvpx where VP8/VP9 says that it carries alpha, which FFmpeg's own decoder drops."""
-    context: Any = stream.codec_context
-    name = {"vp9": "libvpx-vp9", "vp8": "libvpx"}.get(context.name)
-    if name and "1" in (stream.metadata.get("alpha_mode"), stream.metadata.get("ALPHA_MODE")):
-        context = av.CodecContext.create(name, "r")
-        context.extradata = stream.codec_context.extradata
-        return context
-    context.thread_type = "AUTO"
-    return context

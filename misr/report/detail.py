@@ -14,7 +14,8 @@ import torch
 
 from misr.color import luma_view
 from misr.frame import Frame
-from misr.io.reader import SEEK_MARGIN_S, Reader
+from misr.io.opening import SEEK_MARGIN_S
+from misr.io.reader import Reader
 from misr.pipeline import AnyReader
 
 Array = np.ndarray[Any, np.dtype[Any]]
