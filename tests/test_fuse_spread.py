@@ -1,9 +1,13 @@
 """misr.fuse over a crew: the picture is that of one machine, whoever did which tile in what order, and however a run ended."""
 
 import hashlib
+import os
+import pickle
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -14,10 +18,14 @@ from safetensors.torch import save_file
 
 import misr
 from misr.card import ModelCard
-from misr.fusion import spreading
+from misr.errors import InputError, ModelError, WorkerError
+from misr.fusion import adapting, pieces, spreading
+from misr.fusion import render as at_work
 from misr.nets import NETS
 from misr.spread.crew import Outcome
+from misr.spread.local import Processes
 from tests import burst_scenes as scenes
+from tests import command
 from tests.toy_crew import Shuffled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -164,7 +172,7 @@ def test_results_that_wait_for_a_slow_one_are_few(tmp_path, monkeypatch):
             slow, *more = (next_task() for _ in range(self.slots))
             while True:
                 last, more = (slow, []) if not (quick := [t for t in more if t]) else (quick[0], quick[1:])
-                yield self._done(last, spreading_pickle(last), tell)
+                yield self._done(last, pickle.dumps(last), tell)
                 self.ended.append(last.name)
                 if last is slow:
                     break
@@ -179,7 +187,132 @@ def test_results_that_wait_for_a_slow_one_are_few(tmp_path, monkeypatch):
     assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "out.npy"))
 
 
-def spreading_pickle(task: Any) -> bytes:
-    import pickle
+# how a run ends
 
-    return pickle.dumps(task)
+
+def stopped(files: list[str], out: Path, after: int, crew: Any) -> None:
+    """In a process of its own: a run that is killed while it writes a tile; what was flushed before is on the disk."""
+    at_work.FLUSH_S, write, count = 0.0, at_work.write_tile, iter(range(1000))
+
+    def stop(*args: Any) -> int:
+        if next(count) == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(*args)
+
+    at_work.write_tile = stop
+    misr.fuse(files, out, PLAIN, crew=crew)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(Shuffled(8), Shuffled(9)), (Shuffled(8), None), (None, Shuffled(9))],
+    ids=["both", "first", "then"],
+)
+def test_a_driver_that_was_killed_goes_on_where_it_was_with_a_crew_or_without(tmp_path, first, then):
+    files, out, said = views(tmp_path / "in"), tmp_path / "out.npy", []
+    child: Any = command.FORKS.Process(target=stopped, args=(files, out, 4, first))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert not out.exists()
+    steps: list[int] = []
+    misr.fuse(files, out, PLAIN, crew=then, say=said.append, progress=lambda what, n, of: steps.append(n))
+    assert "resuming at tile 5 of 9" in said
+    assert steps[-5:] == [5, 6, 7, 8, 9]
+    if then:
+        assert sorted(then.given) == [f"{out}, tile {n}" for n in range(5, 10)]
+    misr.fuse(files, tmp_path / "alone.npy", PLAIN)
+    assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(out))
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+class Failing(Shuffled):
+    """The task of one tile comes to an error."""
+
+    def __init__(self, error: misr.MisrError, tile: int) -> None:
+        super().__init__(0, in_flight=1)
+        self.error, self.tile = error, tile
+
+    def _done(self, task: Any, packed: bytes, tell: Any) -> Outcome:
+        return Outcome(task, error=self.error) if task.number == self.tile else super()._done(task, packed, tell)
+
+
+def test_a_run_that_loses_its_workers_keeps_every_tile_and_goes_on(tmp_path):
+    files, out, said = views(tmp_path / "in"), tmp_path / "out.npy", []
+    with pytest.raises(WorkerError, match="all dead"):
+        misr.fuse(files, out, PLAIN, crew=Failing(WorkerError("all dead"), 5))
+    assert not out.exists()
+    misr.fuse(files, out, PLAIN, crew=Shuffled(), say=said.append)
+    assert "resuming at tile 6 of 9" in said
+    misr.fuse(files, tmp_path / "alone.npy", PLAIN)
+    assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(out))
+
+
+def test_what_cannot_be_fused_ends_the_run_and_leaves_nothing(tmp_path):
+    files, crew = views(tmp_path / "in"), Failing(ModelError("no numbers"), 2)
+    with pytest.raises(ModelError, match="no numbers"):
+        misr.fuse(files, tmp_path / "out.npy", PLAIN, crew=crew)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    assert len(crew.given) == 3
+
+
+def test_a_worker_without_memory_says_which_tiles_would_do(tmp_path, monkeypatch):
+    def full(method: Any, stack: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pieces, "fused", full)
+    with pytest.raises(ModelError, match="too little memory for tiles of 32 px; give --tile 16"):
+        misr.fuse(views(tmp_path / "in"), tmp_path / "out.npy", PLAIN, crew=Shuffled())
+
+
+def test_a_view_that_cannot_be_read_ends_the_run_as_it_does_alone(tmp_path, monkeypatch):
+    def broken(self: Any, *window: Any) -> None:
+        raise InputError("view1.npy: broken off")
+
+    files, crew = views(tmp_path / "in"), Shuffled()
+    monkeypatch.setattr("misr.burst.Ready.stack", broken)
+    with pytest.raises(InputError, match="broken off"):
+        misr.fuse(files, tmp_path / "out.npy", PLAIN, crew=crew)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_burst_that_fails_does_not_stop_the_others(tmp_path):
+    for name in ("one", "two"):
+        views(tmp_path / name)
+    crew = Failing(WorkerError("it died"), 0)
+    with pytest.raises(InputError, match=r"2 of 2 bursts failed.*it died"):
+        misr.fusion.fuse_folders([tmp_path / "one", tmp_path / "two"], tmp_path / "out", PLAIN, crew=crew)
+
+
+def test_what_is_said_of_the_device_is_true_of_the_crew(tmp_path):
+    crew = Shuffled()
+    crew.kind = "cuda"
+    said: list[str] = []
+    done = misr.fuse(views(tmp_path / "in"), tmp_path / "out.npy", PLAIN, crew=crew, say=said.append)
+    assert (done.report["method"]["device"], done.report["method"]["precision"]) == ("cuda", "auto")
+    assert any("on cuda" in line for line in said)
+
+
+def test_the_driver_learns_and_the_crew_fuses_with_what_was_learned(tmp_path, monkeypatch):
+    own, files, crew = model(tmp_path / "mine"), views(tmp_path / "in", 8), Shuffled()
+    taught: Any = SimpleNamespace(folder=own, adopted=True, lines=(), told={"start": "burst-x2"})
+    monkeypatch.setattr(adapting, "adapt_burst", lambda *given, **more: taught)
+    monkeypatch.setattr(adapting, "learning_of", lambda job: {"adapting": None, "adapted": None})
+    monkeypatch.setattr("misr.fusion.report.learning_of", lambda job: {"adapting": None, "adapted": None})
+    how = replace(PLAIN, method="burst-x2", adapt=str(tmp_path / "kept"), adapt_steps=2)
+    done = misr.fuse(files, tmp_path / "spread.npy", how, crew=crew)
+    misr.fuse(files, tmp_path / "alone.npy", replace(PLAIN, method=str(own), scale=None))
+    assert done.method == "mine"
+    assert len(crew.given) == 9
+    assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "spread.npy"))
+
+
+# processes
+
+
+def test_processes_make_the_same_picture(tmp_path):
+    own = model(tmp_path / "mine")
+    with Processes(("cpu", "cpu"), threads=1) as crew:
+        alone_and_spread(
+            tmp_path, views(tmp_path / "in"), replace(PLAIN, method=str(own), scale=None, sigma=True), crew
+        )

@@ -77,8 +77,11 @@ class Fusing:
 
     @property
     def deciding(self) -> dict[str, str]:
-        """What of it decides the pixels, as text: with other words here, a stopped run is begun anew."""
-        return {k: str(v) for k, v in asdict(self).items() if k not in ("overwrite", "report")}
+        """What of it decides the pixels, as text: with other words here, a stopped run is begun anew.
+
+        Not the device: a job tells its kind, and the same command may go on with several of them, or as several processes.
+        """
+        return {k: str(v) for k, v in asdict(self).items() if k not in ("overwrite", "report", "device")}
 
     @property
     def preparing(self) -> Preparing:
