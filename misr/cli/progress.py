@@ -32,6 +32,7 @@ class Meter:
         self.kind, self.done, self.expected = kind, 0, expected
         self.unit, self.doing, self.source, self.target = unit, doing, source, target
         self.figures: dict[str, float] = {}
+        self.binds = ""  # what a crew waits for
         self.began = self.stage_began = self.last = time.monotonic()
         self.told: float | None = None  # when the last line of JSON was
         self.resumed: int | None = None  # units that a resumed run found already done
@@ -85,9 +86,18 @@ class Meter:
                 running = None
 
     def update(
-        self, done: int, expected: int, *, doing: str | None = None, figures: dict[str, float] | None = None
+        self,
+        done: int,
+        expected: int,
+        *,
+        doing: str | None = None,
+        figures: dict[str, float] | None = None,
+        binds: str = "",
     ) -> None:
-        """Units finished so far, of how many (0: unknown); figures are what else a program may like to know."""
+        """Units finished so far, of how many (0: unknown); figures are what else a program may like to know.
+
+        binds: which stage of a crew's work all others wait for.
+        """
         if doing is not None and doing != self.doing:
             goes_on = self.resumed is not None and done > self.done and expected == self.expected
             self.doing, self.told = doing, None
@@ -100,6 +110,7 @@ class Meter:
         self.done, self.expected, self.last = done, expected, time.monotonic()
         if figures:
             self.figures.update(figures)
+        self.binds = binds or self.binds
         if self.bar is not None:
             self.bar.follow(self, first=first)
         if self.told is None or self.last - self.told > EVERY_S:
@@ -126,6 +137,7 @@ class Meter:
             "elapsed_s": rounded(self.elapsed_s, 2),
             "eta_s": 0.0 if event == "end" else rounded(self.eta_s, 1),
             "figures": {name: rounded(value, 6) for name, value in self.figures.items()},
+            "binds": self.binds or None,
             "message": message,
         }
 
@@ -192,7 +204,8 @@ def bar_of(meter: Meter) -> Any:
         def format_dict(self) -> dict[str, Any]:
             """What a bar is drawn from."""
             eta = "?" if meter.eta_s is None else tqdm.format_interval(meter.eta_s)
-            ends = f"{rate_of(meter)}{''.join(f', {k} {v:.5g}' for k, v in meter.figures.items())}]"
+            figures = "".join(f", {k} {v:.5g}" for k, v in meter.figures.items())
+            ends = f"{rate_of(meter)}{figures}{f', {meter.binds} binds' if meter.binds else ''}]"
             name, unit = f"{meter.doing}: " if meter.doing else "", f"{meter.unit}s"
             known = f"{{percentage:3.0f}}%|{{bar}}| {{n_fmt}}/{meter.expected} {unit} [{{elapsed}}<{eta}"
             unknown = f"{{n_fmt}} {unit} [{{elapsed}}"

@@ -9,13 +9,16 @@ import typer
 
 from misr.cli import options as o
 from misr.cli.compare import look_first
+from misr.cli.crew import Cpus, Devices, Gpus, On, Workers, crew_of, figures
 from misr.cli.options import Flag, Text
 from misr.errors import InputError, MisrError
 
 if TYPE_CHECKING:
     from misr.io.reader import Deinterlace, OnError
+    from misr.pipeline import Job
     from misr.plan import Settings
-    from misr.upscaler import Precision
+    from misr.spread.crew import Crew
+    from misr.upscaler import Precision, Upscaler
 
 EXTRA: list[str] = []  # what stood after `--`, put there by main()
 
@@ -54,7 +57,11 @@ def upscale(
     no_audio: Annotated[Flag, typer.Option("-an", help="Leave audio out.")] = False,
     no_subtitles: Annotated[Flag, typer.Option("-sn", help="Leave subtitles out.")] = False,
     no_data: Annotated[Flag, typer.Option("-dn", help="Leave data streams out.")] = False,
-    device: o.Device = None,
+    device: Devices = None,
+    workers: Workers = 0,
+    on: On = None,
+    cpus: Cpus = 0,
+    gpus: Gpus = 0,
     precision: o.PrecisionName = "auto",
     tile: o.Tile = 0,
     batch: o.Batch = 0,
@@ -89,6 +96,7 @@ def upscale(
         raise InputError("an input and an output are needed: misr upscale INPUT OUTPUT")
     from misr.plan import Settings
 
+    crew, device = crew_of(on, workers, device, cpus, gpus, threads=threads)
     options = {k: v for k, v in (("crf", crf), ("preset", preset), ("tune", tune)) if v is not None}
     options |= o.extra_options(EXTRA)
     without = frozenset(k for k, gone in (("audio", no_audio), ("subtitle", no_subtitles), ("data", no_data)) if gone)
@@ -122,11 +130,18 @@ def upscale(
     if preview is not None:
         look_first(paths, wanted, preview, progress)
         return
-    work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no)
+    work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no, crew=crew)
 
 
 def work_through(
-    sources: list[str], target: str, wanted: Settings, progress: str, dry_run: bool, *, skip: bool
+    sources: list[str],
+    target: str,
+    wanted: Settings,
+    progress: str,
+    dry_run: bool,
+    *,
+    skip: bool,
+    crew: Crew | None = None,
 ) -> None:
     """One input, or a batch: several inputs or a folder of clips into a folder; failures are told at the end."""
     from misr.cli.progress import fail
@@ -136,12 +151,13 @@ def work_through(
     if made:
         Path(target).mkdir(parents=True)
     failed = []
-    for source, out in pairs:
-        if skip and out != "-" and Path(out).exists():
-            o.say(f"{out} exists, skipped")
-            if len(pairs) == 1:
-                raise typer.Exit(1)
-            continue
+    left = [pair for pair in pairs if not (skip and there(pair[1]))]
+    if not left and len(pairs) == 1:
+        raise typer.Exit(1)
+    if crew is not None and left and not dry_run:
+        together(left, wanted, progress, crew)
+        return
+    for source, out in left:
         try:
             one(source, out, wanted, progress, dry_run)
         except (MisrError, OSError) as e:
@@ -156,6 +172,46 @@ def work_through(
         raise InputError(f"{len(failed)} of {len(pairs)} inputs failed, the others are done: " + "; ".join(failed))
 
 
+def there(out: str) -> bool:
+    """Whether an output of a batch exists; said, as it is skipped."""
+    if out == "-" or not Path(out).exists():
+        return False
+    o.say(f"{out} exists, skipped")
+    return True
+
+
+def together(pairs: list[tuple[str, str]], wanted: Settings, progress: str, crew: Crew) -> None:
+    """All clips with a crew, and one bar for all."""
+    from misr.cli.progress import Meter
+    from misr.plan import Result
+    from misr.spread.drive import upscale_all
+    from misr.spread.pace import Pace
+
+    source, target = pairs[0] if len(pairs) == 1 else ("", str(Path(pairs[0][1]).parent))
+
+    def update(done: int, expected: int, pace: Pace) -> None:
+        meter.update(done, expected, **figures(pace))
+
+    def ended(result: Result) -> None:
+        for note in result.notes:
+            o.say(f"note      {note}")
+        o.say(f"{result.frames} frames in, {result.frames} frames out: {result.target}")
+
+    with crew, Meter(progress, doing="upscaling", source=source, target=target) as meter:
+        upscale_all(pairs, wanted, crew, progress=update, say=o.say, began=announce, ended=ended)
+
+
+def announce(job: Job, up: Upscaler) -> None:
+    """What will be done, and what of it a user should know beforehand."""
+    from misr.summary import describe
+
+    where = f"{job.identity['device']} ({job.identity['precision']})"
+    o.say(f"{job.source} -> {job.target}: x{job.encoding.width / job.info.width:g} with {up.card.name} on {where}")
+    for line in describe(job, up):
+        if line.startswith(("note", "fields", "chosen")) or "becomes" in line or "dropped" in line:
+            o.say(line)
+
+
 def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool) -> None:
     """Plan and run one clip."""
     from misr.cli.progress import Meter
@@ -165,16 +221,10 @@ def one(source: str, target: str, wanted: Settings, progress: str, dry_run: bool
 
     job, reader, up = plan(source, target, wanted)
     try:
-        o.say(
-            f"{source} -> {target}: x{job.encoding.width / job.info.width:g} with {up.card.name} on {up.device} ({up.precision})"
-        )
-        lines = describe(job, up)
         if dry_run:
-            print("\n".join(lines))
+            print("\n".join(describe(job, up)))
             return
-        for line in lines:
-            if line.startswith(("note", "fields", "chosen")) or "becomes" in line or "dropped" in line:
-                o.say(line)
+        announce(job, up)
         with Meter(progress, job.expected, doing="upscaling", source=source, target=target) as meter:
             frames = run(job, reader, up, progress=meter.update, say=o.say)
         for note in outcome(job, reader, up):

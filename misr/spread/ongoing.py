@@ -187,10 +187,12 @@ def begun(number: int, source: str, target: str, wanted: Settings, crew: Crew, s
 
 
 def failure(source: str, errors: list[MisrError]) -> MisrError:
-    """One error for several segments that failed; what is finished is kept."""
+    """One error for several segments that failed; what is finished is kept. One that all would meet is told as it is."""
+    first = next((e for e in errors if not isinstance(e, PASSING)), errors[0])
+    if not isinstance(first, PASSING):
+        return first
     if len(errors) == 1:
-        said = f"{errors[0]}; all other segments are kept"
-        return DecodeError(said, time=errors[0].time) if isinstance(errors[0], DecodeError) else type(errors[0])(said)
-    return InputError(
-        f"{source}: {len(errors)} segments failed, the others are kept: " + "; ".join(str(e) for e in errors)
-    )
+        said = f"{first}; all other segments are kept"
+        return DecodeError(said, time=first.time) if isinstance(first, DecodeError) else WorkerError(said)
+    told = "; ".join(str(e) for e in errors)
+    return InputError(f"{source}: {len(errors)} segments failed, the others are kept: {told}")
