@@ -16,7 +16,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-import misr
+from misr import __version__
 from misr.errors import WorkerError
 from misr.spread import afar
 from misr.spread.connection import KEPT_WORK, connect, first_line, imported, lost
@@ -135,7 +135,7 @@ class Ray:
         held = [(key, it.far) for key, it in holds.items()]
         threads = max(1, int(self.cpus))
         every_s = max(TELL_S, self._slots / TELLS)
-        crew = self.name, misr.__version__, "cuda" if self.gpus else "cpu", threads, every_s
+        crew = self.name, __version__, "cuda" if self.gpus else "cpu", threads, every_s
         with lost():
             return self._errand.options(name=task.name).remote(body, held, crew, self.count, number)
 
