@@ -66,12 +66,25 @@ def test_the_command_prints_a_table_and_writes_files(tmp_path: Path, capsys: pyt
     assert "inf" in capsys.readouterr().out
 
 
+def test_workers_print_the_table_of_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = [media.clip(tmp_path, name=f"film {n}", codec="ffv1", frames=2) for n in range(2)]
+    said = []
+    for more in ([], ["--workers", "2"]):
+        assert command.misr("eval", "-m", "fast-x2", *clips, *more) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert said[0].count("film 1") == 2
+
+
 @pytest.mark.parametrize(
     "words",
     """CLIP | CLIP nowhere.mkv | CLIP CLIP --protocol bi | CLIP CLIP --metrics psnr,lpips | CLIP CLIP --color xyz
     CLIP CLIP --border -1 | CLIP CLIP --json nowhere/a.json | -m nosuch CLIP | -m fast-x2,fast-x4 CLIP | -m fast-x2 -s 3 CLIP
     CLIP CLIP -s 0 | -m fast-x2 --protocol xx CLIP | CLIP CLIP --border 40 | CLIP CLIP --metrics all | CLIP CLIP --metrics
-    -m fast-x2 --device tpu CLIP | CLIP CLIP --metrix psnr""".replace("\n", "|").split("|"),
+    -m fast-x2 --device tpu CLIP | CLIP CLIP --metrix psnr | CLIP CLIP --workers -1 | CLIP CLIP --on nowhere
+    CLIP CLIP --gpus-per-task 1 | CLIP CLIP --workers 2 --on ray | CLIP --probav . --workers 2""".replace(
+        "\n", "|"
+    ).split("|"),
 )
 def test_a_bad_command_is_one_sentence(tmp_path: Path, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     clip = media.clip(tmp_path, codec="ffv1", frames=2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from misr.cli.completion import clip_models
+from misr.cli.crew import Cpus, Devices, Gpus, On, Workers, crew_of
 from misr.cli.options import PrecisionName, ProgressKind
 from misr.errors import InputError, OutputError
 
@@ -66,7 +68,11 @@ def evaluate(
     sequence: Annotated[bool, typer.Option("--sequence", help="A folder of pictures is one clip.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every frame's numbers here.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="The same as JSON.")] = None,
-    device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
+    device: Devices = None,
+    workers: Workers = 0,
+    on: On = None,
+    cpus: Cpus = 0,
+    gpus: Gpus = 0,
     precision: PrecisionName = "auto",
     batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
     progress: ProgressKind = "bar",
@@ -93,10 +99,16 @@ def evaluate(
     targets = [t for t in (csv, json) if t]
     if probav or norm:
         usual = (metrics, color, precision) == ("psnr,ssim", "y", "auto")
-        told = names or scale or border is not None or sequence or protocol or device or batch
-        check_probav(probav, others=bool(told or not usual))
+        given = names, scale, border is not None, sequence, protocol, device, batch, workers, on, cpus, gpus
+        check_probav(probav, others=any(given) or not usual)
     check(paths, names, targets, only_models=bool(protocol or device or batch), alone=bool(probav))
-    with Meter(progress, unit="scene" if probav else "frame", doing="measuring", source=paths[0]) as meter:
+    crew, device = crew_of(on, workers, device, cpus, gpus)
+    unit = "scene" if probav else "frame"
+    with crew or nullcontext(), Meter(progress, unit=unit, doing="measuring", source=paths[0]) as meter:
+
+        def tell(done: int, expected: int) -> None:
+            meter.update(done, expected, figures={"workers": crew.slots} if crew else None)
+
         if probav:
             report = evaluate_probav(paths, probav, norm, progress=meter.update)
         elif names:
@@ -105,14 +117,15 @@ def evaluate(
                 paths,
                 how,
                 protocol=cast("Protocol", protocol or "bi"),
-                device=device,
+                device=None if crew else device,
                 precision=cast("Precision", precision),
                 batch=batch,
                 sequence=sequence,
-                progress=meter.update,
+                progress=tell,
+                crew=crew,
             )
         else:
-            report = compare(paths[:-1], paths[-1], how, sequence=sequence, progress=meter.update)
+            report = compare(paths[:-1], paths[-1], how, sequence=sequence, progress=tell, crew=crew)
     print(report.table(), end="")
     for target, text in ((csv, report.csv), (json, report.json)):
         if target:
