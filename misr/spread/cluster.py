@@ -64,6 +64,11 @@ class Ray:
         return max(1, self._slots)
 
     @property
+    def kind(self) -> str:
+        """CUDA where tasks have GPUs."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
     def elsewhere(self) -> bool:
         """Whether workers may be on other machines: not where the cluster was started here for us."""
         return not self._began_it
@@ -79,6 +84,10 @@ class Ray:
         if not self.ray.is_initialized():
             self._began_it = connect(self.ray, self.address)
             self._ours = True
+        elif self.address not in (None, self.ray.get_runtime_context().gcs_address):
+            raise WorkerError(
+                f"{self.address}: this process is connected to another Ray cluster already; leave that first"
+            )
         self._able = time.monotonic()
         remote = self.ray.remote
         self._errand = remote(

@@ -150,7 +150,7 @@ class Ongoing:
 
 def begun(number: int, source: str, target: str, wanted: Settings, crew: Crew, say: Callable[[str], None]) -> Ongoing:
     """A clip, planned, its journal open; MisrError where it cannot be, or has no segments to give out."""
-    job, reader, up = plan(source, target, wanted, kind=crew.kind if crew.elsewhere else None)
+    job, reader, up = plan(source, target, wanted, kind=None if wanted.device else crew.kind)
     journal = Journal(journal_path(target), job.identity, job.asked)
     try:
         if not job.resumable or job.fmt == "image2":
@@ -161,7 +161,7 @@ def begun(number: int, source: str, target: str, wanted: Settings, crew: Crew, s
         mark = uuid.uuid4().hex
         write_whole(journal.path / MARK, mark)
         place = str(journal.path.absolute())
-        there = str(Path(job.source).absolute()) if crew.elsewhere else job.source
+        there = str(Path(job.source).absolute())  # workers stand elsewhere, even on this machine
         model = Model.of(wanted.model or up.card.name, up.card.scale)
         order = Order(
             replace(job, source=there),
