@@ -30,8 +30,9 @@ from misr.io.pictures import (
 )
 from misr.io.pipes import TELLS_SHAPE
 from misr.io.reader import ClipInfo, Reader
+from misr.io.repeatable import repeatable
 from misr.io.streams import KEEPS_ROTATION, StreamPlan, format_for, plan_streams
-from misr.journal import journal_path, signature
+from misr.journal import journal_path, signature, told
 from misr.pipeline import AnyReader, Job, Progress, run
 from misr.settings import Settings, as_json
 from misr.summary import outcome
@@ -143,10 +144,12 @@ def plan(source: str, target: str, wanted: Settings, *, kind: str | None = None)
         span=span,
         why=why,
     )
-    told = identity(job, up, wanted)
+    if job.resumable and fmt != "image2":
+        job = replace(job, encoding=repeatable(encoding, begun_with=threads_of(target, encoding.codec)))
+    decides = identity(job, up, wanted)
     if kind not in (None, "cpu"):
-        told |= {"device": kind, "precision": wanted.precision}
-    return replace(job, identity=told, asked=asked(job, name, wanted)), reader, up
+        decides |= {"device": kind, "precision": wanted.precision}
+    return replace(job, identity=decides, asked=asked(job, name, wanted)), reader, up
 
 
 def chosen(info: ClipInfo, wanted: Settings, kind: str) -> tuple[str, str]:
@@ -341,6 +344,13 @@ def encode_plan(
     return encoding, streams
 
 
+def threads_of(target: str, codec: str) -> int:
+    """With how many threads an interrupted run of an output encodes; 0 where there is none, or it had another encoder."""
+    begun = told(journal_path(target)).get("encoding", {})
+    count = str(begun.get("threads")) if isinstance(begun, dict) and begun.get("codec") == codec else ""
+    return int(count) if count.isdigit() else 0
+
+
 def global_header(encoding: Encoding, fmt: str) -> Encoding:
     """Whether the encoder's header goes to the container instead of into the stream."""
     return replace(encoding, global_header=fmt in ("mp4", "mov", "matroska", "webm", "flv", "3gp", "nut", "asf", "mxf"))
@@ -349,7 +359,7 @@ def global_header(encoding: Encoding, fmt: str) -> Encoding:
 def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
     """Everything that decides the output, for the journal of an interrupted run."""
     info = job.info
-    told = asdict(job.encoding)
+    encoding = asdict(job.encoding)
     return {
         "misr": __version__,
         "source": signature(job.source),  # not where it is: on other machines a shared disk has other paths
@@ -357,7 +367,7 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
         "precision": up.precision,
         "device": up.device.type,
         "strength": up.strength,
-        "encoding": {k: str(v) for k, v in told.items() if k != "notes"},
+        "encoding": {k: str(v) for k, v in encoding.items() if k != "notes"},
         "container": job.fmt,
         "start": str(job.span.start),
         "end": str(job.span.end),
@@ -369,7 +379,7 @@ def identity(job: Job, up: Upscaler, wanted: Settings) -> dict[str, Any]:
 
 
 def asked(job: Job, model: str, wanted: Settings) -> dict[str, Any]:
-    """What planning the job anew takes, from whatever folder, on whatever machine: the source, and settings with model and scale."""
+    """What planning the job anew takes, in any folder and on any machine: the source, and settings with model and scale."""
     named = Path(model)
     given = (named / "card.json").is_file() or named.name == "card.json"
     scale = None if wanted.size else factor(job.info, wanted)
