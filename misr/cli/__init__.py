@@ -20,6 +20,7 @@ from misr.cli import (
     filter,
     fuse,
     import_,
+    join,
     models,
     mos,
     options,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for name, command in (
     ("upscale", upscale.upscale),
+    ("join", join.join),
     ("filter", filter.filter),
     ("fuse", fuse.fuse),
     ("models", models.models),

@@ -11,6 +11,7 @@ from misr.cli import options as o
 from misr.cli.compare import look_first
 from misr.cli.crew import Cpus, Devices, Gpus, On, Workers, crew_of, figures
 from misr.cli.options import Flag, Text
+from misr.cli.part import Portion, check, render_part
 from misr.errors import InputError, MisrError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def upscale(
     on: On = None,
     cpus: Cpus = 0,
     gpus: Gpus = 0,
+    part: Portion = None,
     precision: o.PrecisionName = "auto",
     tile: o.Tile = 0,
     batch: o.Batch = 0,
@@ -127,10 +129,12 @@ def upscale(
         on_error=cast("OnError", on_error),
     )
     o.use_threads(threads)
+    if part is not None:
+        check(part, preview=preview, crew=crew)
     if preview is not None:
         look_first(paths, wanted, preview, progress)
         return
-    work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no, crew=crew)
+    work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no, crew=crew, part=part)
 
 
 def work_through(
@@ -142,14 +146,16 @@ def work_through(
     *,
     skip: bool,
     crew: Crew | None = None,
+    part: str | None = None,
 ) -> None:
     """One input, or a batch: several inputs or a folder of clips into a folder; failures are told at the end."""
     from misr.cli.progress import fail
 
     pairs = batch_of(sources, target)
-    made = pairs[0][1] != target and not Path(target).exists()
+    several = pairs[0][1] != target
+    made = several and not Path(target).exists()
     if made:
-        Path(target).mkdir(parents=True)
+        Path(target).mkdir(parents=True, exist_ok=True)  # another part may make it just now
     failed = []
     left = [pair for pair in pairs if not (skip and there(pair[1]))]
     if not left and len(pairs) == 1:
@@ -159,7 +165,10 @@ def work_through(
         return
     for source, out in left:
         try:
-            one(source, out, wanted, progress, dry_run)
+            if part is not None:
+                render_part(source, out, wanted, part, pairs if several else [], progress, dry_run, announce)
+            else:
+                one(source, out, wanted, progress, dry_run)
         except (MisrError, OSError) as e:
             if len(pairs) == 1:
                 raise
