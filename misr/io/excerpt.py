@@ -208,8 +208,8 @@ def check_single(reader: Reader) -> None:
     kind = reader.container.format
     if kind.name in SEVERAL or kind.no_file:
         raise InputError(
-            f"{reader.name}: its pictures are in other files, which cannot be sent piece by piece; put it where every "
-            "worker sees it, or make it one file"
+            f"{reader.name}: a source of several files cannot be sent piece by piece; put it where every worker sees it, or "
+            "make it one clip first"
         )
     if not Path(reader.path).is_file():
         raise InputError(f"{reader.name}: only a file can be sent piece by piece; save it as one first")
@@ -224,17 +224,17 @@ def walked(reader: Reader, since: Fraction | None, until: Fraction | None, *, fi
     start, last = reader.info.start, reader.end if until is None else until
     with Recording(reader.path) as source, open_input(reader.path, source) as container:
         stream = main_video(container, reader.name)
-        tick, count, past = rational(stream.time_base), 0, 0
+        tick, count, past, enough = rational(stream.time_base), 0, 0, False
+        keyed = since is None or since == start  # decoding can begin, before the first frame that is wanted
         if since is not None and not seek_before(container, stream, since, start, reader.info.time_base):
             return None
-        enough = False
         try:
             for packet in container.demux(stream):
                 stamp = stamp_of(packet)
                 time = start + count // fields / reader.rate if reader.rate else None if stamp is None else stamp * tick
-                if not count and since is not None and time is not None and time >= since != start:
+                if not keyed and time is not None and since is not None and time >= since:
                     return None
-                count += 1
+                keyed, count = keyed or packet.is_keyframe, count + 1
                 past = past if time is None else past + 1 if last is not None and time > last else 0
                 if enough := past == AHEAD:
                     break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -123,13 +124,24 @@ def seek_before(
     """Go to a key frame SEEK_MARGIN_S or more before `time`, both in seconds; False where the container cannot.
 
     start     time of the clip's first frame, before which nothing is sought
+    tick      seconds of the stream's times
     """
+    if stream.codec_context.name == "h264":
+        meet(container, stream)
     target = max(Fraction(0), time - start - SEEK_MARGIN_S) + start
     try:
         container.seek(int(target / tick), stream=stream, backward=True)
     except av.error.FFmpegError:
         return False
     return True
+
+
+def meet(container: av.container.InputContainer, stream: av.VideoStream) -> None:
+    """Show a clip's first packet to its decoder: x264 tells only there which one it is, and old ones code 4:4:4 otherwise."""
+    with suppress(av.error.FFmpegError):
+        for packet in container.demux(stream):
+            stream.codec_context.decode(packet)
+            return
 
 
 def clips_in(folder: str) -> list[str]:
