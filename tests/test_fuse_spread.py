@@ -1,6 +1,7 @@
 """misr.fuse over a crew: the picture is that of one machine, whoever did which tile in what order, and however a run ended."""
 
 import hashlib
+import json
 import os
 import pickle
 import signal
@@ -316,3 +317,45 @@ def test_processes_make_the_same_picture(tmp_path):
         alone_and_spread(
             tmp_path, views(tmp_path / "in"), replace(PLAIN, method=str(own), scale=None, sigma=True), crew
         )
+
+
+# the command
+
+
+def said_by(capsys: pytest.CaptureFixture[str]) -> str:
+    return command.one_sentence(capsys.readouterr().err)
+
+
+def test_the_command_shares_the_tiles_and_shows_one_bar(tmp_path, capsys):
+    views(tmp_path / "in", 2)
+    words = ("fuse", tmp_path / "in", "-m", "mean", "--tile", "32", "--device", "cpu")
+    assert command.misr(*words, "-o", tmp_path / "alone.npy", "--progress", "none") == 0
+    capsys.readouterr()
+    assert command.misr(*words, "-o", tmp_path / "out.npy", "--workers", "2", "--progress", "json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert (rows[-1]["event"], rows[-1]["doing"], rows[-1]["done"], rows[-1]["total"]) == ("end", "fusing", 9, 9)
+    assert rows[-1]["figures"]["workers"] == 2
+    assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "out.npy"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--workers -1", "--workers -1"),
+        ("--workers 2 --device cpu,cpu", "leave --workers out"),
+        ("--gpus-per-task 1", "--on ray"),
+        ("--on slurm", "ray://HOST:PORT"),
+        ("--on ray --device cuda", "--device"),
+    ],
+)
+def test_crews_that_make_no_sense_are_refused_before_a_view_is_opened(tmp_path, capsys, words, says):
+    assert command.misr("fuse", tmp_path / "nowhere", "-o", tmp_path / "out.npy", *words.split()) != 0
+    assert says in said_by(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_asks_no_worker(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Processes, "__enter__", lambda self: pytest.fail("workers begin"))
+    views(tmp_path / "in", 2)
+    assert command.misr("fuse", tmp_path / "in", "-o", tmp_path / "out.npy", "--dry-run", "--workers", "2") == 0
+    assert "2 of 2 used" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from misr.cli.completion import burst_models
+from misr.cli.crew import Cpus, Devices, Gpus, On, Workers, crew_of, figures
 from misr.cli.options import PrecisionName, ProgressKind, clock, one_of, say
 from misr.errors import InputError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from misr.burst.preparing import Fit
     from misr.fusion import Fusing
     from misr.fusion.job import Progress
+    from misr.spread.crew import Crew
     from misr.upscaler import Precision
 
 Text = str | None
@@ -109,7 +111,11 @@ def fuse(
         float, typer.Option("--adapt-minutes", help="How long to learn, in minutes of work (2).")
     ] = 0,
     adapt_steps: Annotated[int, typer.Option("--adapt-steps", help="The same in steps.")] = 0,
-    device: Annotated[Text, typer.Option("--device", help="cpu, cuda, cuda:1.")] = None,
+    device: Devices = None,
+    workers: Workers = 0,
+    on: On = None,
+    cpus: Cpus = 0,
+    gpus: Gpus = 0,
     precision: PrecisionName = "auto",
     yes: Annotated[Flag, typer.Option("-y", help="Overwrite the output.")] = False,
     no: Annotated[Flag, typer.Option("-n", help="Never overwrite; skip existing outputs of several.")] = False,
@@ -130,6 +136,7 @@ def fuse(
     one_of("--progress", progress, "bar", "json", "none")
     if yes and no:
         raise InputError("-y and -n contradict each other; give one of them")
+    crew, device = crew_of(on, workers, device, cpus, gpus)
     wanted = Fusing(
         scale=scale,
         method=method,
@@ -158,14 +165,17 @@ def fuse(
         precision=cast("Precision", precision),
         overwrite=yes,
     )
-    work_through(views, out, wanted, progress, dry_run=dry_run, skip=no)
+    work_through(views, out, wanted, progress, dry_run=dry_run, skip=no, crew=crew)
 
 
-def work_through(views: list[str], out: str, wanted: Fusing, progress: str, *, dry_run: bool, skip: bool) -> None:
+def work_through(
+    views: list[str], out: str, wanted: Fusing, progress: str, *, dry_run: bool, skip: bool, crew: Crew | None = None
+) -> None:
     """One burst, or a folder each."""
     from misr.cli.progress import Meter
     from misr.fusion import bursts_in, fuse_folders
     from misr.fusion import fuse as fuse_one
+    from misr.spread.watched import Watched
 
     if skip and Path(out).is_file():
         say(f"{out} exists, skipped")
@@ -173,19 +183,21 @@ def work_through(views: list[str], out: str, wanted: Fusing, progress: str, *, d
     folders = bursts_in(views)
     if folders and dry_run:
         raise InputError("--dry-run looks at one burst; name one folder")
-    with Meter(progress, unit="step", doing="looking", source=views[0], target=out) as meter:
+    watched = Watched(crew) if crew and not dry_run else None
+    with watched or nullcontext(), Meter(progress, unit="step", doing="looking", source=views[0], target=out) as meter:
 
         def update(doing: str, done: int, total: int) -> None:
             meter.unit = "second" if doing == "adapting" and not wanted.adapt_steps else "step"
-            meter.update(done, total, doing=doing)
+            pace = figures(watched.pace) if watched and doing == "fusing" else {}
+            meter.update(done, total, doing=doing, **pace)
 
         if dry_run:
             look(views, out, wanted, update)
         elif folders:
-            made = fuse_folders(folders, out, wanted, skip=skip, progress=update, say=say)
+            made = fuse_folders(folders, out, wanted, skip=skip, progress=update, say=say, crew=watched)
             say(f"{len(made)} of {len(folders)} bursts fused: {out}")
         else:
-            done = fuse_one(views, out, wanted, progress=update, say=say)
+            done = fuse_one(views, out, wanted, progress=update, say=say, crew=watched)
             say(f"{done.report['views_used']} views in, one picture out: {done.path}")
 
 
