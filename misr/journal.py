@@ -22,6 +22,8 @@ from misr.io.segments import Segment, own_part, read_segment
 
 # (key, before, now): what was made before the change holds after it, as the two agree where nothing is damaged
 STILL_HOLDS = [("on_error", "stop", "repeat")]
+# of an identity, what only says where it is rendered
+DEVICE = ("device", "precision")
 # what disks that know no locks answer
 LOCKLESS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -54,13 +56,18 @@ class Journal:
         return self.path / f"{n:09d}{suffix}"
 
     def open(self, say: Callable[[str], None]) -> list[Segment]:
-        """Segments that are whole and in a row from frame 0; the journal of another job is thrown away, with the reason."""
+        """Segments that are whole and in a row from frame 0; the journal of another job is thrown away, with the reason.
+
+        Not what parts have rendered, perhaps on many machines: there, another job is an OutputError.
+        """
         plan = self.path / "plan.json"
         try:
             known = self.path.exists()
             self._lock(say)
             old = told(self.path) if known else self.identity
             if known and (why := self._differs(old)):
+                if old and "parts" in asked_of(self.path):
+                    self._belongs(old)
                 say(f"starting over: {why}")
                 self._empty()
             if old != self.identity or not plan.exists():
@@ -176,12 +183,12 @@ class Journal:
         """OutputError where a journal that is not to be given up is another job's, saying in what they differ."""
         if not old:
             raise OutputError(f"{self.path} has no readable plan; remove it and begin again")
-        changed = [compared(k, old.get(k), self.identity.get(k)) for k in self._changed(old) if k not in free]
-        if changed:
-            raise OutputError(
-                f"{self.path} holds another job: {', '.join(changed)}; give the same source, options and misr as before, or "
-                "remove it and begin again"
-            )
+        changed = [k for k in self._changed(old) if k not in free]
+        if not changed:
+            return
+        same = "the same --device and --precision" if {*changed} <= {*DEVICE} else "the same source, options and misr"
+        what = ", ".join(compared(k, old.get(k), self.identity.get(k)) for k in changed)
+        raise OutputError(f"{self.path} holds another job: {what}; give {same} as before, or remove it and begin again")
 
     def finish(self, count: int) -> None:
         """Every segment or picture is there; what is left is to join or to move them."""

@@ -114,6 +114,8 @@ def interrupted(args: list[str]) -> str:
         return "interrupted; no page was written"
     if args[:1] == ["tune"]:
         return "interrupted; no sheet was drawn"
+    if args[:1] == ["join"]:
+        return "interrupted; all parts are kept, the same command joins them"
     if args[:1] not in (["upscale"], ["fuse"], ["train"], ["adapt"]):
         return "interrupted; nothing was written"
     return "interrupted; what was finished is kept, the same command goes on from there"

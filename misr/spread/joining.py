@@ -16,7 +16,7 @@ from misr import __version__
 from misr.errors import InputError, OutputError
 from misr.io.index import frame_times
 from misr.io.segments import Segment
-from misr.journal import Journal, asked_of, journal_path, told
+from misr.journal import DEVICE, Journal, asked_of, journal_path, told
 from misr.pipeline import AnyReader, Job, chunked, concluded
 from misr.plan import plan
 from misr.settings import Settings, from_json
@@ -24,8 +24,6 @@ from misr.spread.parts import COUNTED, Which, counted
 from misr.spread.shares import Share, kept, shares
 from misr.summary import outcome
 from misr.upscaler import Upscaler
-
-FREE = ("device", "precision")  # of a job's identity: where it is joined nothing is rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def join(
     asked = asked_at(target)
     job, reader, up = planned(target, str(source) if source is not None else None, asked, overwrite)
     with closing(reader), closing(Journal(here, job.identity, job.asked)) as journal:
-        journal.take(say or (lambda line: None), free=FREE)
+        journal.take(say or (lambda line: None), free=DEVICE)  # where it is joined nothing is rendered
         segments = complete(job, reader, up, journal, asked)
         frames = concluded(job, journal, segments)
     return Joined(target, frames, len(segments), outcome(job, reader, up))

@@ -50,6 +50,6 @@ def portion(todo: Sequence[Share], text: str) -> list[Share]:
     """The shares that `3/16` means: the third of sixteen runs of neighbours, as even as can be. InputError for another text."""
     which, slash, of = text.partition("/")
     if not (slash and which.isdecimal() and of.isdecimal() and 1 <= int(which) <= int(of)):
-        raise InputError(f"--part {text}: which of how many is wanted, as 3/16")
+        raise InputError(f"--part {text}: which of how many is wanted, counted from 1, as 3/16")
     k, n = int(which), int(of)
     return list(todo[(k - 1) * len(todo) // n : k * len(todo) // n])
