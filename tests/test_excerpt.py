@@ -282,10 +282,11 @@ def test_a_damaged_packet_is_met_where_it_stands(tmp_path):
 
 def test_444_of_an_old_x264_decodes_the_same_after_a_seek(tmp_path):
     """Before build 151 it coded residuals of 4:4:4 otherwise, and says which build it is in its first packet alone."""
-    path = small(tmp_path, "mp4 x264", pix_fmt="yuv444p", options={**BFRAMES, "crf": "12"})
-    data = path.read_bytes()
+    path = small(tmp_path, "mp4 x264", size=(128, 96), pix_fmt="yuv444p", options={**BFRAMES, "crf": "12"})
+    data, before = path.read_bytes(), [f.to_ndarray() for f in media.read(path)]
     at = data.index(b"x264 - core ")
     path.write_bytes(data[: at + 12] + b"140" + data[at + 15 :])
+    assert any((f.to_ndarray() != old).any() for f, old in zip(media.read(path), before, strict=True))
     check(path)
 
 
