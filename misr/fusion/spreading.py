@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from misr.ahead import prefetch
 from misr.fusion.choose import Method, placed
 from misr.fusion.job import Job, Progress
 from misr.fusion.pieces import Piece, blank, core, in_codes, nothing, pieces
 from misr.fusion.tiles import Tile
-from misr.nets.lattice import Fused, Stack
+from misr.nets.lattice import UNSEEN, Fused, Stack
 from misr.spread.crew import Crew, Held, Seat, let_go
 from misr.spread.model import Model
 from misr.upscaler import Precision
@@ -77,17 +78,20 @@ class PieceTask:
     def of(order: Held[Order], job: Job, piece: Piece) -> PieceTask:
         """The task of a job's piece."""
         band = f", band {piece.band + 1}" if job.ready.bands > 1 else ""
-        stack = tuple(x.contiguous().numpy() for x in piece.stack)
+        stack = tuple(lean(x.contiguous().numpy()) for x in piece.stack)
         return PieceTask(
             order, f"{job.out}, tile {piece.tile.number + 1}{band}", piece.number, piece.tile, piece.band, stack
         )
 
     def run(self, seat: Seat, tell: Callable[[int], None]) -> tuple[Array, Array | None, Array]:
-        """The core's picture, error (where it is wanted) and effective views, (1, 1, s*h, s*w) each, in [0, 1]."""
+        """The core's picture, in [0, 1], error and effective views, (1, 1, s*h, s*w) each.
+
+        Where the error is not wanted there is none, and instead of how many views only whether there is one.
+        """
         order = self.order.value()
-        stack = Stack(*(torch.from_numpy(np.array(x)) for x in self.stack))  # a copy: what arrived may be read-only
-        picture, sigma, known = (x.contiguous().numpy() for x in core(order.method(seat), self.tile, stack, order.size))
-        return picture, sigma if order.sigma else None, known
+        got = core(order.method(seat), self.tile, Stack(*map(whole, self.stack)), order.size)
+        picture, sigma, known = (x.contiguous().numpy() for x in got)
+        return (picture, sigma, known) if order.sigma else (picture, None, known > UNSEEN)
 
 
 def spread_out(crew: Crew, job: Job, first: int, total: int, progress: Progress) -> Generator[tuple[Tile, Fused]]:
@@ -139,6 +143,15 @@ def spread_out(crew: Crew, job: Job, first: int, total: int, progress: Progress)
 
 def unpacked(result: tuple[Array, Array | None, Array]) -> Fused:
     """What a task came to; the error is not a number where it was not wanted."""
-    picture, sigma, known = (x if x is None else torch.from_numpy(np.array(x)) for x in result)
-    assert picture is not None and known is not None
-    return Fused(picture, torch.full_like(picture, torch.nan) if sigma is None else sigma, known)
+    picture, sigma, known = result
+    return Fused(whole(picture), whole(np.full_like(picture, np.nan) if sigma is None else sigma), whole(known))
+
+
+def lean(x: Array) -> Array:
+    """An array to be sent: floats that are nothing but 0 and 1, as weights are where no cloud has an edge, take a byte each."""
+    return x.astype(bool) if x.dtype == np.float32 and ((x == 0) | (x == 1)).all() else x
+
+
+def whole(x: Array) -> Tensor:
+    """What arrived, as a tensor; a copy, as it may be read-only."""
+    return torch.from_numpy(np.array(x, np.float32 if x.dtype == bool else x.dtype))
