@@ -4,6 +4,7 @@
     up = misr.load("fast-x4")                                       a model on the best device here
     for frame in up.stream(misr.open("in.mkv")): ...                frames in, sharp frames out
     misr.fuse(["a.tif", "b.tif"], "out.tif", misr.Fusing(scale=2))  pictures of one place into one, sharper
+    with misr.Processes(("cpu", "cpu")) as crew: ...                workers, for upscale_all, fuse, evaluate; misr.Ray: a cluster
 
 This file is the table of contents. Names load when they are first used, so that `misr --help` does not wait for torch.
 """
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from misr.io.reader import Reader as open
     from misr.plan import Result, Settings, upscale
     from misr.report import Comparing, Comparison, Opinions, Rating, RatingPage, compare, opinions, rating_page
+    from misr.spread.cluster import Ray
+    from misr.spread.drive import upscale_all
+    from misr.spread.local import Processes
     from misr.tuning import Tuned, Tuning, tune
     from misr.upscaler import Session, Upscaler
     from misr.upscaler import Upscaler as load
@@ -44,6 +48,9 @@ if TYPE_CHECKING:
 
 CONTENTS = {
     "upscale": ("misr.plan", "upscale"),
+    "upscale_all": ("misr.spread.drive", "upscale_all"),
+    "Processes": ("misr.spread.local", "Processes"),
+    "Ray": ("misr.spread.cluster", "Ray"),
     "Settings": ("misr.plan", "Settings"),
     "Result": ("misr.plan", "Result"),
     "fuse": ("misr.fusion", "fuse"),
@@ -110,8 +117,10 @@ __all__ = [
     "ModelError",
     "Opinions",
     "OutputError",
+    "Processes",
     "Rating",
     "RatingPage",
+    "Ray",
     "Report",
     "Result",
     "Retag",
@@ -140,6 +149,7 @@ __all__ = [
     "to_av",
     "tune",
     "upscale",
+    "upscale_all",
 ]
 
 
