@@ -4,6 +4,7 @@ import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,25 @@ def test_processes_of_this_machine_measure_the_same(tmp_path: Path) -> None:
         assert evaluate([clips[0], clips[1]], clips[2], PSNR, crew=crew) == evaluate(clips[:2], clips[2], PSNR)
         with pytest.raises(InputError, match=r"has 2 frames, .* has 3"):
             evaluate(clips[0], media.clip(tmp_path, name="long", codec="ffv1", frames=3), crew=crew)
+
+
+def test_a_ray_cluster_measures_files_that_its_workers_do_not_see(
+    tmp_path: Path, ray_nodes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from misr.spread.cluster import Ray
+
+    clips = [media.clip(tmp_path, name=f"film {n}", codec="ffv1", frames=2) for n in range(3)]
+    plain = evaluate_models(["fast-x2"], clips, PSNR)
+    of, said = Source.of, set()
+
+    def far(path: str, *, elsewhere: bool, carried: bool) -> Source:
+        said.add(carried)
+        return replace(of(path, elsewhere=elsewhere, carried=carried), place=f"/not/here{path}")
+
+    monkeypatch.setattr(Source, "of", staticmethod(far))
+    with Ray(ray_nodes.address) as crew:
+        assert evaluate_models(["fast-x2"], clips, PSNR, crew=crew) == plain
+    assert said == {False, True}
 
 
 # what travels
