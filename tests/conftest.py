@@ -11,6 +11,7 @@ Where pytest-xdist runs them side by side, each of its processes and what they s
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[Any]:
+    """A Ray cluster, one for each process of tests: a head without CPUs, and two nodes of one; see tests/ray_cluster.py."""
+    pytest.importorskip("ray", reason='no Ray: pip install "misr[ray]"')
+    from tests.ray_cluster import cluster
+
+    with cluster(2) as made:
+        yield made
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,7 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 STORE = 80 * 2**20  # bytes; the least that Ray takes is a little less
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+SET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_health_check_period_ms": "500",  # a node that was killed is missed soon
+    "RAY_health_check_failure_threshold": "3",
+}
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def cluster(nodes: int = 2, *, cpus: float = 1, **more: Any) -> Iterator[Any]:
 
     folder = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
     before = dict(os.environ)
-    os.environ.update(QUIET, RAY_TMPDIR=folder)
+    os.environ.update(SET, RAY_TMPDIR=folder)
     os.environ.pop("RAY_ADDRESS", None)
     made: Any = None
     try:

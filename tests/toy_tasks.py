@@ -85,19 +85,26 @@ class Killed:
         return "survived"
 
 
+class Thing:
+    """What a seat keeps: the process that made it. Making it leaves a mark in a folder, and so does closing it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.pid = folder, os.getpid()
+        (folder / f"made-{self.pid}-{time.time_ns()}").touch()
+
+    def close(self) -> None:
+        (self.folder / f"closed-{self.pid}").touch()
+
+
 @dataclass(frozen=True)
 class Kept:
-    """Which process did it, with what was made ready there; every making leaves a mark in the folder."""
+    """Which process did it, with what was made ready there."""
 
     folder: Path
     name: str = "one that keeps"
 
     def run(self, seat: Seat, tell: Tell) -> int:
-        return seat.keep("model", self.make)
-
-    def make(self) -> int:
-        (self.folder / f"{os.getpid()}-{time.time_ns()}").touch()
-        return os.getpid()
+        return seat.keep(("thing", self.folder), lambda: Thing(self.folder)).pid
 
 
 @dataclass(frozen=True)
@@ -134,22 +141,42 @@ class Where:
 
 
 @dataclass(frozen=True)
+class Talking:
+    """Prints."""
+
+    text: str
+    name: str = "one that talks"
+
+    def run(self, seat: Seat, tell: Tell) -> None:
+        print(self.text, flush=True)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Its process ends in the middle of it."""
+
+    code: int
+    name: str = "one that ends"
+
+    def run(self, seat: Seat, tell: Tell) -> None:
+        os._exit(self.code)
+
+
+@dataclass(frozen=True)
 class Meeting:
-    """Waits until a file is there; says when it has begun by a mark with its process number; 20 s at most."""
+    """Keeps a thing and waits until a file `go` is there, 60 s at most; a mark says when it has begun, and in which process."""
 
     folder: Path
     number: int = 0
-    until: str = "go"
     name: str = "one that waits"
 
     def run(self, seat: Seat, tell: Tell) -> int:
+        seat.keep(("thing", self.folder), lambda: Thing(self.folder))
         tell(1)
         (self.folder / f"begun-{self.number}-{os.getpid()}").touch()
-        for _ in range(400):
-            if (self.folder / self.until).exists():
-                return self.number
-            time.sleep(0.05)
-        raise TimeoutError(f"nobody said {self.until}")
+        if not waited((self.folder / "go").exists, 60):
+            raise TimeoutError("nobody said go")
+        return self.number
 
 
 def begun(folder: Path) -> list[Path]:

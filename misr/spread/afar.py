@@ -18,7 +18,7 @@ def errand(
     count     the actor that counts, and the number by which it knows the task
     """
     name, version, device, threads, every_s = crew
-    count.tell.remote(number, 0, place())
+    count.begin.remote(number, place())
     try:
         here = importlib.import_module("misr")
         work = importlib.import_module("misr.spread.ray_worker").work
@@ -26,9 +26,7 @@ def errand(
         return f"a worker on {place()} has no misr ({e}); install misr {version} there"
     if here.__version__ != version:
         return f"a worker on {place()} has misr {here.__version__}, here is {version}; install the same on both"
-    answer: bytes = work(
-        body, held, name, device, threads, lambda units: count.tell.remote(number, units, place()), every_s
-    )
+    answer: bytes = work(body, held, name, device, threads, lambda units: count.tell.remote(number, units), every_s)
     return answer
 
 
@@ -38,16 +36,22 @@ def place() -> str:
 
 
 class Count:
-    """What workers tell until the driver asks: tasks by number, units that are finished, and where."""
+    """What workers tell until the driver asks, by numbers of tasks."""
 
     def __init__(self) -> None:
-        self.told = dict[int, tuple[int, str]]()
+        self.begun = dict[int, tuple[int, str]]()  # how often, and where at last
+        self.told = dict[int, int]()
 
-    def tell(self, number: int, units: int, where: str) -> None:
-        """Of a worker."""
-        self.told[number] = units, where
+    def begin(self, number: int, where: str) -> None:
+        """A worker has a task."""
+        self.begun[number] = self.begun.get(number, (0, ""))[0] + 1, where
+        self.told[number] = 0
 
-    def news(self) -> dict[int, tuple[int, str]]:
-        """For the driver: what is new."""
+    def tell(self, number: int, units: int) -> None:
+        """It has finished so much of it."""
+        self.told[number] = units
+
+    def news(self) -> dict[int, tuple[int, int, str]]:
+        """What is new, for the driver: units, how often the task was begun, and where at last."""
         told, self.told = self.told, {}
-        return told
+        return {number: (units, *self.begun.get(number, (0, ""))) for number, units in told.items()}

@@ -115,8 +115,7 @@ class Ray:
         try:
             flight.fill()
             while flight.tasks:
-                for ref in flight.landed():
-                    yield flight.came(ref)
+                yield from flight.landed()
                 flight.fill()
         finally:
             flight.abandon()
@@ -165,21 +164,24 @@ class Flight:
             number = next(NUMBERS)
             self.tasks[self.crew.begin(task, number)] = number, task
 
-    def landed(self) -> list[Any]:
-        """References of tasks that are over, after a moment at the latest; what workers tell meanwhile is passed on."""
+    def landed(self) -> Iterator[Outcome]:
+        """What came of tasks that are over, after a moment at the latest; what workers tell meanwhile is passed on."""
+        ray = self.crew.ray
         with lost():
-            ready, _ = self.crew.ray.wait(list(self.tasks), timeout=TELL_S)
-            news, _ = self.crew.ray.wait([self.news], timeout=0)
-        if news:
-            known = dict(self.tasks.values())
-            for number, (units, place) in self.told().items():
-                if number in known:
-                    self.places[number] = place
-                    self.tell(known[number], units)
-        return list(ready)
+            ready, _ = ray.wait(list(self.tasks), timeout=TELL_S)
+            news, _ = ray.wait([self.news], timeout=0)
+        known = {number: ref for ref, (number, _) in self.tasks.items() if ref not in ready}
+        for number, (units, begun, place) in (self.told() if news else {}).items():
+            if number in known:
+                self.places[number] = place
+                self.tell(self.tasks[known[number]][1], units)
+                if begun > RETRIES + 1:  # Ray tries for ever what it kills for memory itself
+                    yield self.given_up(known[number])
+        for ref in ready:
+            yield self.came(ref)
 
-    def told(self) -> dict[int, tuple[int, str]]:
-        """What workers told since this was last asked."""
+    def told(self) -> dict[int, tuple[int, int, str]]:
+        """What workers told since this was last asked: by the task's number, units, how often it was begun, and where."""
         ray, asked = self.crew.ray, self.news
         try:
             with lost():
@@ -198,7 +200,7 @@ class Flight:
         except exceptions.RayTaskError:
             raise
         except exceptions.RayError as e:
-            outcome, units = Outcome(task, error=WorkerError(last_words(task.name, e, place))), 0
+            outcome, units = Outcome(task, error=WorkerError(last_words(task.name, how(e), place))), 0
         else:
             if isinstance(blob, str):
                 raise WorkerError(blob)
@@ -206,6 +208,15 @@ class Flight:
         self.tell(task, units)
         self.fill()
         return outcome
+
+    def given_up(self, ref: Any) -> Outcome:
+        """A task that was begun too often."""
+        number, task = self.tasks.pop(ref)
+        self.crew.ray.cancel(ref, force=True)
+        self.tell(task, 0)
+        self.fill()
+        words = last_words(task.name, "its workers died, perhaps for memory", self.places.pop(number, ""))
+        return Outcome(task, error=WorkerError(words))
 
     def abandon(self) -> None:
         """Stop what still runs; the workers live on."""
@@ -237,15 +248,19 @@ def amounts(cpus: float, gpus: float) -> str:
     return f"{cpus:g} CPU{'s' * (cpus != 1)} and {gpus:g} GPU{'s' * (gpus != 1)}"
 
 
-def last_words(name: str, error: Exception, place: str) -> str:
-    """Why a task was given up after its retries."""
+def how(error: Exception) -> str:
+    """How a task ended that Ray tried in vain."""
     kind = type(error).__name__
-    how = {
+    return {
         "OutOfMemoryError": "its worker was killed for memory",
         "WorkerCrashedError": "its worker died, perhaps for memory",
         "NodeDiedError": "its machine died",
         "TaskCancelledError": "somebody cancelled it",
     }.get(kind, f"{kind}: {first_line(error)}")
+
+
+def last_words(name: str, how: str, place: str) -> str:
+    """Why a task was given up after its retries."""
     at = f", at last on {place}" if place else ""
     memory = ", with a smaller --tile, or with more --cpus-per-task so that fewer run side by side"
     return f"{name}: {how}{at}, and was tried {RETRIES + 1} times; {KEPT_WORK}{memory if 'memory' in how else ''}"
