@@ -135,9 +135,12 @@ class Recording:
         self._spans: list[tuple[int, int]] = []
 
     def read(self, n: int) -> bytes:
-        """At most n bytes."""
+        """At most n bytes; InputError, which PyAV hands on, where the disk fails."""
         at = self._file.tell()
-        data = self._file.read(n)
+        try:
+            data = self._file.read(n)
+        except OSError as e:
+            raise InputError(f"{self.name}: reading broke off ({e.strerror}); check the disk that it is on") from None
         self._spans.append((at, at + len(data)))
         return data
 
@@ -193,14 +196,11 @@ def cut(reader: Reader, since: Fraction | None, until: Fraction | None, *, whole
     A clip in which nothing can be sought is cut from its beginning in any case. InputError where it is no single file.
     """
     check_single(reader)
-    try:
-        seek = since is not None and not whole and not reader.rate
-        made = walked(reader, since, until) if seek else None
-        made = made or walked(reader, None, until, fields=2 if whole else 1)
-        assert made is not None, "only a seek can land late"
-        return made
-    except OSError as e:
-        raise InputError(f"{reader.name}: reading broke off ({e.strerror}); check the disk that it is on") from None
+    seek = since is not None and not whole and not reader.rate
+    made = walked(reader, since, until) if seek else None
+    made = made or walked(reader, None, until, fields=2 if whole else 1)
+    assert made is not None, "only a seek can land late"
+    return made
 
 
 def check_single(reader: Reader) -> None:
