@@ -13,6 +13,7 @@ import torch
 
 import misr
 from misr.fusion import adapting, spreading
+from misr.spread.cluster import Ray
 from misr.spread.crew import Outcome
 from misr.spread.local import Processes
 from tests.spread_bursts import PLAIN, alone_and_spread, model, views
@@ -167,6 +168,14 @@ def test_the_driver_learns_and_the_crew_fuses_with_what_was_learned(tmp_path, mo
 def test_processes_make_the_same_picture(tmp_path):
     own = model(tmp_path / "mine")
     with Processes(("cpu", "cpu"), threads=1) as crew:
+        alone_and_spread(
+            tmp_path, views(tmp_path / "in"), replace(PLAIN, method=str(own), scale=None, sigma=True), crew
+        )
+
+
+def test_a_ray_cluster_makes_the_same_picture(tmp_path, ray_nodes):
+    own = model(tmp_path / "mine")
+    with Ray(ray_nodes.address) as crew:
         alone_and_spread(
             tmp_path, views(tmp_path / "in"), replace(PLAIN, method=str(own), scale=None, sigma=True), crew
         )
