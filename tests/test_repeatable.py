@@ -85,6 +85,17 @@ def test_what_memory_held_before_changes_no_packet() -> None:
     assert all(other == digests[0] for other in digests)
 
 
+@pytest.mark.parametrize(
+    ("codec", "key", "plain"),
+    [("libx264", "x264-params", "asm=0"), ("libx265", "x265-params", "asm=0"), ("libsvtav1", "svtav1-params", "asm=c")],
+)
+def test_the_kind_of_processor_changes_no_packet_and_no_header(codec: str, key: str, plain: str) -> None:
+    settled = replace(repeatable(encoding(codec, threads=1)), global_header=True)
+    options = dict(settled.options)
+    options[key] = ":".join(filter(None, [options.get(key), plain]))
+    assert packets(replace(settled, options=tuple(options.items()))) == packets(settled)
+
+
 # a run on two machines
 
 

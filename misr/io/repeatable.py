@@ -5,7 +5,8 @@ that number: a clip rendered on two machines would be of two kinds. So the numbe
 one that 0 comes to here. All others (SVT-AV1, VP9, FFV1, ProRes, DNxHD ...) make the same packets with any number of threads.
 
 x264, moreover, weighs blocks by their future (mb-tree) with vector code that reads memory it has not written, and that differs
-between processors; `cpu-independent` takes the plain code instead.
+between processors; `cpu-independent` takes the plain code instead. x265 writes into its header which kind of processor it ran on,
+and segments are joined only under one header.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from misr.io.encoder import Encoding, find_encoder
 from misr.machine import cores
 
 X264 = {"libx264", "libx264rgb"}
+PLAIN = {  # parameters that leave the machine out
+    "libx264": ("x264-params", "cpu-independent=1"),
+    "libx264rgb": ("x264-params", "cpu-independent=1"),
+    "libx265": ("x265-params", "info=0"),
+}
 CUT_BY_THREADS = {  # libavcodec's: a slice for every thread, or (mjpeg) other code tables as soon as there are several
     "h263p",
     "magicyuv",
@@ -35,8 +41,9 @@ def repeatable(it: Encoding, *, begun_with: int = 0) -> Encoding:
     """
     name = find_encoder(it.codec).name  # h264 is another name for libx264
     options = dict(it.options)
-    if name in X264:  # of two, the last counts
-        options["x264-params"] = ":".join(["cpu-independent=1", *filter(None, [options.get("x264-params")])])
+    if name in PLAIN:
+        key, plain = PLAIN[name]
+        options[key] = ":".join(filter(None, [plain, options.get(key)]))  # of two that contradict, the last counts
     threads = it.threads or begun_with or own_threads(name, it.height)
     return replace(it, threads=threads, options=tuple(sorted(options.items())))
 
