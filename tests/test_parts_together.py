@@ -42,7 +42,7 @@ def test_two_workers_on_one_part_share_its_segments(tmp_path: Path) -> None:
     first = in_child(room(tmp_path, "a"), *command, before=logging, given=(str(log),), meanwhile=join_in)
     for code, said in (first, *second):
         assert code == 0, said
-        assert "8 of 8 of " in said
+        assert "8 of 8 segments of " in said
     assert sorted(int(n) for n in log.read_text().split()) == [*range(0, 80, 10)]
     assert misr("join", out) == 0
     assert up(source, tmp_path / "whole.mkv") == 0

@@ -27,6 +27,7 @@ def join(
     Any machine that sees the disk will do; none of the devices that rendered is needed.
     """
     from misr.spread.joining import begun_in, join
+    from misr.spread.parts import counted
 
     folder = Path(target)
     targets = begun_in(folder) if folder.is_dir() else [target]
@@ -43,7 +44,7 @@ def join(
             continue
         for note in done.notes:
             o.say(f"note      {note}")
-        o.say(f"{done.frames} frames of {done.segments} segments: {out}")
+        o.say(f"{done.frames} frames of {counted(done.segments)} joined: {out}")
     if failed:
         raise InputError(
             f"{len(failed)} of {len(targets)} outputs cannot be joined, the others are: {'; '.join(failed)}"

@@ -19,6 +19,8 @@ def frame_times(reader: Reader | SequenceReader | AnimationReader, *, decode: bo
     """
     if isinstance(reader, Reader):
         stamps = None if decode else packet_times(reader)
+        if stamps:  # pictures that lead the first key frame of a cut stream have lost what they build on
+            stamps = [t for t in stamps if t >= reader.info.start] or None
         if stamps and reader.rate:
             stamps = [reader.info.start + n / reader.rate for n in range(len(stamps))]
     else:

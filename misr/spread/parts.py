@@ -86,7 +86,7 @@ class Rendered:
         else:
             did = f"{name}: {counted(self.made)} rendered in {took}"
         next_step = f": misr join {shlex.quote(self.target)}" if self.there == self.total else ""
-        return f"{did}; {self.there} of {self.total} of {self.target} are there{next_step}"
+        return f"{did}; {self.there} of {counted(self.total)} of {self.target} are there{next_step}"
 
 
 @dataclass(slots=True)
