@@ -24,8 +24,9 @@ from misr.spread.crew import Crew, Held, Seat, let_go
 from misr.spread.model import Model
 from misr.upscaler import Precision
 
-AHEAD = 4  # pieces for each slot that are out, or wait for one before them: the driver's memory is bounded
+AHEAD = 4  # pieces for each slot, some MB each, that are out or wait for one before them
 Array = np.ndarray[Any, Any]
+Result = tuple[Array, Array | None, Array]  # of a task: see PieceTask.run
 
 
 def seated(job: Job, crew: Crew | None) -> Job:
@@ -83,7 +84,7 @@ class PieceTask:
             order, f"{job.out}, tile {piece.tile.number + 1}{band}", piece.number, piece.tile, piece.band, stack
         )
 
-    def run(self, seat: Seat, tell: Callable[[int], None]) -> tuple[Array, Array | None, Array]:
+    def run(self, seat: Seat, tell: Callable[[int], None]) -> Result:
         """The core's picture, in [0, 1], error and effective views, (1, 1, s*h, s*w) each.
 
         Where the error is not wanted there is none, and instead of how many views only whether there is one.
@@ -97,13 +98,13 @@ class PieceTask:
 def spread_out(crew: Crew, job: Job, first: int, total: int, progress: Progress) -> Generator[tuple[Tile, Fused]]:
     """The tiles from number `first` on, of `total`, each of its bands in codes, in order; progress counts them as they end."""
     order, bands = crew.hold(Order.of(job)), job.ready.bands
-    ended: dict[int, tuple[Tile, Fused | None]] = {}  # by number; None: nothing is known there
+    ended: dict[int, tuple[Tile, int, Result | None]] = {}  # tile and band, by number; None: nothing is known there
     turn, out, over = first * bands, 0, False
     count = turn
 
-    def end(number: int, tile: Tile, it: Fused | None) -> None:
+    def end(it: Piece | PieceTask, result: Result | None) -> None:
         nonlocal count
-        ended[number] = tile, it
+        ended[it.number] = it.tile, it.band, result
         count += 1
         progress("fusing", count, total * bands)
 
@@ -116,15 +117,15 @@ def spread_out(crew: Crew, job: Job, first: int, total: int, progress: Progress)
             if not nothing(job, piece):
                 out += 1
                 return PieceTask.of(order, job, piece)
-            end(piece.number, piece.tile, None)
+            end(piece, None)
         return None  # the first of those that are out is waited for
 
     def in_turn() -> Iterator[tuple[Tile, Fused]]:
         nonlocal turn, out
         while turn in ended:
-            tile, it = ended.pop(turn)
-            turn, out = turn + 1, out - (it is not None)
-            yield tile, blank(job, tile) if it is None else it
+            tile, band, result = ended.pop(turn)
+            turn, out = turn + 1, out - (result is not None)
+            yield tile, blank(job, tile) if result is None else in_codes(job, band, unpacked(result))
 
     with closing(prefetch(pieces(job, first), depth=2)) as made:
         outcomes = crew.give(next_task, lambda task, units: None)
@@ -132,8 +133,7 @@ def spread_out(crew: Crew, job: Job, first: int, total: int, progress: Progress)
             for outcome in outcomes:
                 if outcome.error:
                     raise outcome.error
-                task = outcome.task
-                end(task.number, task.tile, in_codes(job, task.band, unpacked(outcome.result)))
+                end(outcome.task, outcome.result)
                 yield from in_turn()
             yield from in_turn()
         finally:
@@ -141,7 +141,7 @@ def spread_out(crew: Crew, job: Job, first: int, total: int, progress: Progress)
     assert over and turn == total * bands, (turn, total, bands)
 
 
-def unpacked(result: tuple[Array, Array | None, Array]) -> Fused:
+def unpacked(result: Result) -> Fused:
     """What a task came to; the error is not a number where it was not wanted."""
     picture, sigma, known = result
     return Fused(whole(picture), whole(np.full_like(picture, np.nan) if sigma is None else sigma), whole(known))
