@@ -100,6 +100,20 @@ def test_a_port_where_nobody_is_is_told_at_once(address):
     assert "ray start --head" in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["ray://", ""])
+def test_a_port_of_something_else_is_told(scheme, tmp_path):
+    port = free_port()
+    argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    server = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert waited(lambda: answers(port))
+        with pytest.raises(WorkerError, match="no Ray cluster answers there"):
+            connection.knock(f"{scheme}127.0.0.1:{port}")
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def test_a_process_that_is_connected_takes_no_other_cluster(ray_nodes, far):
     with pytest.raises(WorkerError, match="connected to another Ray cluster already"):
         Ray("ray://127.0.0.1:10001").__enter__()
@@ -131,11 +145,28 @@ def test_a_client_is_a_driver_too(ray_nodes, tmp_path):
         server.wait()
 
 
+def test_a_connection_that_is_lost_is_told_and_no_other_made(ray_nodes, tmp_path):
+    """Ray itself would connect to whatever it finds."""
+    pytest.importorskip("grpc")
+    port = free_port()
+    argv = [sys.executable, "-m", "ray.util.client.server", "--address", ray_nodes.address, "--port", str(port)]
+    server = subprocess.Popen([*argv, "--host", "127.0.0.1", "--mode", "specific-server"], stderr=subprocess.DEVNULL)
+    assert waited(lambda: answers(port), 60)
+    driver = drive(tmp_path, f"ray://127.0.0.1:{port}", RAY_CLIENT_RECONNECT_GRACE_PERIOD="1")
+    assert waited(lambda: len(begun(tmp_path)) == NODES, 60)
+    server.kill()
+    server.wait()
+    out, err = driver.communicate(timeout=60)
+    assert (out, driver.returncode) == (b"", 1)
+    assert err.splitlines()[-1].startswith(b"misr.errors.WorkerError: the connection to the Ray cluster was lost")
+    assert b"Connecting to" not in err
+
+
 def test_a_cluster_that_is_not_there_is_started_and_ended(tmp_path):
     """`local` is what Ray calls one of its own; elsewhere it is looked for first."""
     pytest.importorskip("ray")
     own = Path(tempfile.mkdtemp(prefix="ray"))  # the way to a socket must be short
-    driver = drive(tmp_path, "local", RAY_TMPDIR=str(own))
+    driver = drive(tmp_path, "local", RAY_TMPDIR=str(own), RAY_AUTH_MODE="disabled")
     try:
         assert waited(lambda: len(begun(tmp_path)) >= 1, 60)
         (tmp_path / "go").touch()

@@ -19,7 +19,7 @@ from typing import Any
 from misr import __version__
 from misr.errors import WorkerError
 from misr.spread import afar
-from misr.spread.connection import KEPT_WORK, connect, first_line, imported, lost
+from misr.spread.connection import KEPT_WORK, connect, first_line, imported, lost, there
 from misr.spread.crew import Outcome, Task, Tell
 from misr.spread.errand import Shared, opened, packed
 
@@ -38,16 +38,22 @@ class Ray:
     address         ray://HOST:PORT, or HOST:PORT from a machine of the cluster; None: RAY_ADDRESS, or a cluster that runs on this
                     machine, or one that is started here
     cpus_per_task   CPUs that Ray sets aside for each task, which computes with so many threads
-    gpus_per_task   GPUs, or a part of one; 0: tasks run on the CPU
+    gpus_per_task   GPUs, or a part of one; 0: tasks run on the CPU; None: 1 where any machine has one, else 0
     in_flight       tasks that are given at once; 0: those that can run, and a few more
 
     WorkerError where Ray is not installed, or no cluster answers.
     """
 
     def __init__(
-        self, address: str | None = None, *, cpus_per_task: float = 1, gpus_per_task: float = 0, in_flight: int = 0
+        self,
+        address: str | None = None,
+        *,
+        cpus_per_task: float = 1,
+        gpus_per_task: float | None = None,
+        in_flight: int = 0,
     ) -> None:
-        self.address, self.cpus, self.gpus, self.in_flight = address, cpus_per_task, gpus_per_task, in_flight
+        self.address, self.cpus, self.in_flight = address, cpus_per_task, in_flight
+        self.asked, self.gpus = gpus_per_task, gpus_per_task or 0.0
         self.name = uuid.uuid4().hex
         self.ray: Any = None
         self._ours = self._began_it = False  # whether we connected, and whether we started the cluster
@@ -88,6 +94,9 @@ class Ray:
             raise WorkerError(
                 f"{self.address}: this process is connected to another Ray cluster already; leave that first"
             )
+        if self.asked is None:
+            with lost(self.ray):
+                self.gpus = 1.0 if self.ray.cluster_resources().get("GPU", 0) else 0.0
         self._able = time.monotonic()
         remote = self.ray.remote
         self._errand = remote(
@@ -103,8 +112,9 @@ class Ray:
 
     def __exit__(self, *error: object) -> None:
         ray, self.ray = self.ray, None
-        with suppress(Exception):  # the cluster may be gone
-            ray.kill(self.count)
+        if there(ray):
+            with suppress(Exception):  # it may be gone just now
+                ray.kill(self.count)
         if self._ours:
             with suppress(Exception):
                 ray.shutdown()
@@ -128,7 +138,7 @@ class Ray:
         """See, now and then, what the nodes that are there can run; WorkerError where none can and none comes."""
         if time.monotonic() - self._looked < NODES_S:
             return
-        with lost():
+        with lost(self.ray):
             have = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         self._slots = sum(fits(resources, self.cpus, self.gpus) for resources in have)
         self._looked = now = time.monotonic()
@@ -144,7 +154,7 @@ class Ray:
         threads = max(1, int(self.cpus))
         every_s = max(TELL_S, self._slots / TELLS)
         crew = self.name, __version__, "cuda" if self.gpus else "cpu", threads, every_s
-        with lost():
+        with lost(self.ray):
             return self._errand.options(name=task.name).remote(body, held, crew, self.count, number)
 
 
@@ -167,7 +177,7 @@ class Flight:
     def landed(self) -> Iterator[Outcome]:
         """What came of tasks that are over, after a moment at the latest; what workers tell meanwhile is passed on."""
         ray = self.crew.ray
-        with lost():
+        with lost(ray):
             ready, _ = ray.wait(list(self.tasks), timeout=TELL_S)
             news, _ = ray.wait([self.news], timeout=0)
         known = {number: ref for ref, (number, _) in self.tasks.items() if ref not in ready}
@@ -184,7 +194,7 @@ class Flight:
         """What workers told since this was last asked: by the task's number, units, how often it was begun, and where."""
         ray, asked = self.crew.ray, self.news
         try:
-            with lost():
+            with lost(ray):
                 self.news = self.crew.count.news.remote()
                 return dict(ray.get(asked))
         except ray.exceptions.RayActorError:  # its node died; it begins again on another
@@ -195,7 +205,7 @@ class Flight:
         number, task = self.tasks.pop(ref)
         exceptions, place = self.crew.ray.exceptions, self.places.pop(number, "")
         try:
-            with lost():
+            with lost(self.crew.ray):
                 blob = self.crew.ray.get(ref)
         except exceptions.RayTaskError:
             raise
@@ -220,8 +230,8 @@ class Flight:
 
     def abandon(self) -> None:
         """Stop what still runs; the workers live on."""
-        for ref in self.tasks:
-            with suppress(Exception):  # it has ended, or the cluster is gone
+        for ref in self.tasks if there(self.crew.ray) else ():
+            with suppress(Exception):  # it has ended, or the cluster is gone just now
                 self.crew.ray.cancel(ref, force=False)
 
 
