@@ -11,7 +11,7 @@ What is simulated: one driver that does one thing at a time (begin a clip, cut a
 what came back, join a clip); a network of one speed in both directions at once, each shared by all, first come, first served; and
 workers that take segments in order. A segment costs what its seconds of film cost, which differ as they were measured to. After
 every so many results as a clip has segments the driver joins one; whose clip that is makes no difference to it. What is left out:
-workers that differ or die, and whatever Ray itself needs for a thousand of them.
+workers that differ or die, waiting for a disk, and whatever Ray itself needs for a thousand workers.
 
 All of it is sums and maxima of services in a fixed order, so that no run gets longer by a lower cost or a faster network.
 """
@@ -58,6 +58,7 @@ class Costs:
     store_s_per_segment: float = 0.0
     bytes_in_per_segment: float = 0.0
     index_s_per_frame: float = 0.0
+    bytes_lossless_per_frame: float = 0.0  # bytes_out_per_frame where FFV1 is asked for
 
     @staticmethod
     def read(path: Path = COSTS, *more: Path) -> Costs:
@@ -152,10 +153,8 @@ def simulate(c: Costs, job: Job, segment_s: int, workers: int, gbit_s: float, se
     store, join = c.store_s_per_segment + c.store_s_per_frame * frames, c.join_s_per_frame * job.clip_frames
     there = 8e-9 * (c.bytes_in_per_segment + c.bytes_in_per_frame * frames) / gbit_s
     back = 8e-9 * c.bytes_out_per_frame * frames / gbit_s
-    idle, running = (
-        [c.worker_start_s] * workers,
-        list[float](),
-    )  # when each worker is free; when each segment is rendered
+    idle = [c.worker_start_s] * workers  # when each worker is free
+    running = list[float]()  # when each segment is rendered
     driver = out = home = 0.0  # until when each is busy: the driver, the network to workers, the network from them
     given, most = 0, min(len(work), workers + ahead(workers))
     for came in range(1 - most, len(work) + 1):
@@ -199,6 +198,18 @@ def table(c: Costs, job: Job, gbit_s: float, seed: int) -> str:
     return f"Simulation: {job.name}, {gbit_s:g} Gbit/s\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def ceilings(c: Costs) -> str:
+    """Markdown: the speed-up that no number of workers gets beyond, by what stands in the way; segments of 10 s."""
+    head = ["", "driver", "join", *(f"{g:g} Gbit/s, {kind}" for kind in ("x264", "FFV1") for g in NETWORKS)]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    lossless = replace(c, bytes_out_per_frame=c.bytes_lossless_per_frame)
+    for job in JOBS:
+        plain, spent = job.plain_s(c), simulate(c, job, 10, 1, 1).spent
+        nets = [simulate(costs, job, 10, 1, g).spent["network"] for costs in (c, lossless) for g in NETWORKS]
+        lines.append([job.name, *(f"{plain / s:,.0f}" for s in (spent["driver"], spent["join"], *nets))])
+    return "Simulation: no number of workers gets beyond\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def clock(seconds: float) -> str:
     """1:02:03."""
     whole = round(seconds)
@@ -233,6 +244,7 @@ def main(args: Sequence[str]) -> None:
     for gbit_s in NETWORKS:
         for job in JOBS:
             print(table(costs, job, gbit_s, o.seed))
+    print(ceilings(costs), end="")
     if o.write:
         from farm_plot import drawn
 

@@ -29,7 +29,7 @@ class Alone:
 
     work_s       processor seconds of every segment, all threads
     bytes_in     of every task as it travels; bytes_out of what comes back
-    give_s       seconds of the driver for each next_task(); take_s: for each outcome
+    give_s       processor seconds of the driver for each next_task(); take_s: for each outcome
     """
 
     slots: int = 1
@@ -69,9 +69,9 @@ class Alone:
             self.work_s.append(time.process_time() - began)
             self.bytes_out.append(len(result.stored))
             self.frames.append(result.frames)
-            began = time.perf_counter()
+            began = time.process_time()
             yield Outcome(task, result)
-            self.take_s.append(time.perf_counter() - began)
+            self.take_s.append(time.process_time() - began)
 
     def __enter__(self) -> Alone:
         return self
@@ -90,12 +90,12 @@ class Nothing:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function gives, and in how many seconds."""
-    began = time.perf_counter()
-    return work(), time.perf_counter() - began
+    """What a function gives, and in how many seconds of this process's processors."""
+    began = time.process_time()
+    return work(), time.process_time() - began
 
 
-def rendered(clips: list[Path], segment_s: int) -> list[Alone]:
+def rendered(clips: list[Path], segment_s: int, codec: str | None = None) -> list[Alone]:
     """Every clip upscaled by a driver, in segments of so many seconds."""
     import misr.pipeline
     from misr.plan import Settings
@@ -106,7 +106,7 @@ def rendered(clips: list[Path], segment_s: int) -> list[Alone]:
     for clip in clips:
         with tempfile.TemporaryDirectory() as folder:
             crews.append(Alone())
-            upscale_all([(str(clip), f"{folder}/out.mkv")], Settings(model=MODEL, device="cpu"), crews[-1])
+            upscale_all([(str(clip), f"{folder}/out.mkv")], Settings(model=MODEL, device="cpu", codec=codec), crews[-1])
     return crews
 
 
@@ -154,8 +154,8 @@ def started() -> float:
 def measure(clips: list[Path]) -> dict[str, tuple[float, str]]:
     """All constants, as (value, unit), from consecutive parts of one film; none is shorter than 15 s.
 
-    What a segment costs beside its frames is told by segments of 1 s beside those of 5 s. Seconds of workers are those of their
-    processors; of the driver's, which wait for the disk too, the median, and where there is one for a clip, the shortest.
+    What a segment costs beside its frames is told by segments of 1 s beside those of 5 s. All seconds are those of processors, so
+    that other work on the machine does little harm: no waiting for a disk is in them.
     """
     import torch
 
@@ -189,6 +189,7 @@ def measure(clips: list[Path]) -> dict[str, tuple[float, str]]:
         "bytes_in_per_segment": (segment_bytes, "bytes to a worker: from the key frame before, and what is read ahead"),
         "bytes_in_per_frame": (frame_bytes, "bytes to a worker"),
         "bytes_out_per_frame": (sum(sum(c.bytes_out) for c in long) / frames, "bytes from a worker"),
+        "bytes_lossless_per_frame": (lossless(clips[-1]), "bytes from a worker, where FFV1 is asked for"),
         "join_s_per_frame": (max(0.0, min(joins)), "s of the driver: a clip joined"),
         "first_segment_read_s": (max(0.0, begin), "s of the driver for each clip, before its first segment"),
         "index_s_per_frame": (index, "s of the driver for each clip: its frames found"),
@@ -202,6 +203,12 @@ def split(short: list[Alone], long: list[Alone], total: Callable[[Alone], float]
     frames = sum(sum(c.frames) for c in long)
     each = min(max(0.0, (one - other) / (many - few)), other / few)
     return each, (other - few * each) / frames
+
+
+def lossless(clip: Path) -> float:
+    """Bytes that come back for a frame, encoded as FFV1."""
+    (crew,) = rendered([clip], 5, "ffv1")
+    return sum(crew.bytes_out) / sum(crew.frames)
 
 
 def context() -> float:

@@ -136,6 +136,16 @@ def test_what_is_made_dear_is_what_limits(farm, costs, job):
     assert limit(worker_start_s=1e6) == "start"
 
 
+def test_no_speedup_passes_the_ceilings(farm, costs):
+    cells = [line.split("|")[2:-1] for line in farm.ceilings(costs).splitlines()[4:]]
+    assert len(cells) == len(farm.JOBS)
+    for job, row in zip(farm.JOBS, cells, strict=True):
+        driver, join, slow, fast, *lossless = (float(cell.replace(",", "")) for cell in row)
+        assert slow < fast
+        assert lossless[0] < slow, "what is lossless is larger"
+        assert farm.simulate(costs, job, 10, 1000, 1).speedup <= min(driver, join, slow) + 0.5
+
+
 def test_on_a_shared_disk_the_driver_cuts_and_stores_nothing(farm, costs, job):
     shared = costs.on_shared_disk()
     assert (shared.cut_s_per_segment, shared.store_s_per_frame) == (0, 0)
@@ -176,7 +186,7 @@ def test_the_command_prints_tables_that_call_themselves_simulations():
         [sys.executable, SCRIPTS / "bench", "farm"], capture_output=True, text=True, check=True
     ).stdout
     assert made.startswith("Simulation, from measurements on ")
-    assert made.count("\nSimulation: ") == 6
+    assert made.count("\nSimulation: ") == 7
     assert len(re.findall(r"^\| +1000 \|", made, re.MULTILINE)) == 6
 
 
