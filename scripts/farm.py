@@ -237,7 +237,8 @@ def main(args: Sequence[str]) -> None:
     costs = Costs.read(COSTS, *o.costs)
     costs = costs.on_shared_disk() if o.shared_disk else costs
     told = json.loads(COSTS.read_text(encoding="utf-8"))
-    print(f"Simulation, from measurements on {told['on']}\n({told['command']}).\n")
+    commands = "; ".join(sorted({row["command"] for row in told["constants"].values()}))
+    print(f"Simulation, from measurements on {told['on']}\n({commands}).\n")
     print("Times faster than one process on one core, by workers of one core each and seconds of a segment;")
     letters = ", ".join(f"{letter} {what}" for what, letter in LIMITS.items())
     print(f"what takes longest: {letters}; a tail is uneven segments at the end, or fewer segments than workers.\n")

@@ -160,7 +160,10 @@ def measure(clips: list[Path]) -> dict[str, tuple[float, str]]:
     import torch
 
     torch.set_num_threads(1)
-    short, long = rendered(clips, 1), rendered(clips, 5)
+    pairs = [
+        (rendered([clip], 1)[0], rendered([clip], 5)[0]) for clip in clips
+    ]  # in turns, as a busy machine is not even
+    short, long = ([pair[k] for pair in pairs] for k in (0, 1))
     frames = sum(sum(c.frames) for c in long)
     segment_s, frame_s = split(short, long, lambda c: sum(c.work_s))
     preroll_s = max(0.0, segment_s - context() * frame_s)
@@ -220,7 +223,7 @@ def context() -> float:
 
 
 def write(path: Path, clips: list[Path], machine: str, command: str) -> None:
-    """Measure, and keep the constants with what made them."""
-    rows = {key: {"value": value, "unit": unit} for key, (value, unit) in measure(clips).items()}
-    told = {"on": machine, "command": command, "constants": rows}
+    """Measure, and keep the constants, each with its unit and the command that measured it."""
+    rows = {key: {"value": value, "unit": unit, "command": command} for key, (value, unit) in measure(clips).items()}
+    told = {"on": machine, "constants": rows}
     path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
