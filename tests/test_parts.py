@@ -318,6 +318,27 @@ def test_a_segment_that_does_not_decode_is_named_and_the_rest_is_kept(tmp_path: 
     assert decoded(out) == decoded(tmp_path / "whole.mkv")
 
 
+def test_a_clip_that_cannot_be_upscaled_to_its_end_says_why_and_is_not_taken_for_miscounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    from misr.errors import InputError
+    from misr.upscaler import Session
+
+    check = Session._check
+
+    def changed(self: Session, frame: Any) -> None:
+        if self.number == 25:
+            raise InputError("frame 25 is 32x32, the clip began at 64x48; split it at the change")
+        check(self, frame)
+
+    monkeypatch.setattr(Session, "_check", changed)
+    source, out = clip(tmp_path / "in.mkv", 40), tmp_path / "out.mkv"
+    assert up(source, out, "--part", "1/1") == 1
+    assert "split it at the change" in one_sentence(capsys.readouterr().err)
+    assert {*stored(out)} >= {"000000000.seg"}
+    assert not (journal_path(str(out)) / "counted").exists()
+
+
 # what a journal says
 
 

@@ -27,7 +27,7 @@ def join(
     Any machine that sees the disk will do; none of the devices that rendered is needed.
     """
     from misr.spread.joining import begun_in, join
-    from misr.spread.parts import counted
+    from misr.spread.portions import counted
 
     folder = Path(target)
     targets = begun_in(folder) if folder.is_dir() else [target]

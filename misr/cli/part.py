@@ -31,7 +31,7 @@ Portion = Annotated[
 
 def check(part: str, *, preview: str | None, crew: Crew | None) -> None:
     """Refuse what makes no sense with --part, and a part that is none; InputError."""
-    from misr.spread.parts import Which
+    from misr.spread.portions import Which
 
     if preview is not None:
         raise InputError("--part and --preview are two jobs; look first, then render parts")
@@ -55,7 +55,8 @@ def render_part(
 ) -> None:
     """Plan and render a part of one clip, which may be one of a batch; the last line says what is there then."""
     from misr.cli.progress import Meter
-    from misr.spread.parts import Which, begun, planned, render
+    from misr.spread.parts import begun, planned, render
+    from misr.spread.portions import Which
     from misr.summary import describe
 
     names = [Path(out).name for _, out in batch]

@@ -20,7 +20,8 @@ from misr.journal import DEVICE, Journal, asked_of, journal_path, told
 from misr.pipeline import AnyReader, Job, chunked, concluded
 from misr.plan import plan
 from misr.settings import Settings, from_json
-from misr.spread.parts import COUNTED, Which, counted
+from misr.spread.parts import COUNTED
+from misr.spread.portions import Which, counted
 from misr.spread.shares import Share, kept, shares
 from misr.summary import outcome
 from misr.upscaler import Upscaler

@@ -10,10 +10,9 @@ work; where the disk knows no locks both render, and store the same.
 from __future__ import annotations
 
 import os
-import shlex
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -26,67 +25,17 @@ from misr.journal import Journal, journal_path, told, write_whole
 from misr.pipeline import AnyReader, Job, Part, Progress, chunked, rendered
 from misr.plan import Settings, plan
 from misr.spread.ongoing import failure
-from misr.spread.shares import Share, kept, portion, shares
+from misr.spread.portions import Rendered, Which, counted, neighbours
+from misr.spread.shares import Share, kept, shares
 from misr.summary import outcome
 from misr.upscaler import Upscaler
 
-COUNTED = (
-    "counted"  # a file of the journal: packets promise other frames than there are, so frames are counted by decoding
-)
+# a file of the journal: packets promise other frames than there are, so all parts count by decoding
+COUNTED = "counted"
 
 
 class Misread(Exception):
     """The frames of a segment are not those that the clip's packets promised."""
-
-
-@dataclass(frozen=True, slots=True)
-class Which:
-    """The nth of so many parts. Of a batch: the clip's number in it, and the names of all its outputs."""
-
-    nth: int
-    of: int
-    turn: int = 0
-    batch: tuple[str, ...] = ()
-
-    @staticmethod
-    def said(text: str, turn: int = 0, batch: Sequence[str] = ()) -> Which:
-        """What `3/16` means; InputError for another text."""
-        portion((), text)
-        nth, of = (int(n) for n in text.split("/"))
-        return Which(nth, of, turn, tuple(batch))
-
-    def of_these(self, whole: Sequence[Share]) -> list[Share]:
-        """Its shares. Clips of a batch begin with other parts each, or the last part had all clips of a single segment."""
-        return portion(whole, f"{(self.nth - 1 - self.turn) % self.of + 1}/{self.of}")
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What came of a part: segments it rendered and segments it has; how many of the output's are there, and how many it has."""
-
-    target: str
-    which: Which
-    made: int
-    mine: int
-    there: int
-    total: int
-    seconds: float
-    notes: tuple[str, ...] = ()
-
-    @property
-    def line(self) -> str:
-        """In words, and what to do next."""
-        name, took = f"part {self.which.nth} of {self.which.of}", duration(self.seconds)
-        if not self.mine:
-            did = f"{name} has no segment of this clip, which has {self.total}"
-        elif not self.made:
-            did = f"{name}: {counted(self.mine)} were there already"
-        elif self.made < self.mine:
-            did = f"{name}: {self.made} of {counted(self.mine)} rendered in {took}, the others were there"
-        else:
-            did = f"{name}: {counted(self.made)} rendered in {took}"
-        next_step = f": misr join {shlex.quote(self.target)}" if self.there == self.total else ""
-        return f"{did}; {self.there} of {counted(self.total)} of {self.target} are there{next_step}"
 
 
 @dataclass(slots=True)
@@ -140,19 +89,26 @@ class Piece:
             raise InputError(f"{self.job.source}: no frame between -ss and -to; see that they lie within the clip")
         self.mine = self.which.of_these(self.whole)
 
-    def recount(self) -> None:
-        """Find the segments by decoding, and say so to all parts; what was cut otherwise goes."""
-        write_whole(self.journal.path / COUNTED, "")
+    def recount(self) -> bool:
+        """Find the segments by decoding; if they are others, say so to all parts, and what was cut otherwise goes."""
+        before, self.decode, self.made = self.whole, True, 0
+        self.errors.clear()
+        self.alone.clear()
         self.count()
+        if self.whole == before:
+            return False
+        write_whole(self.journal.path / COUNTED, "")
         right = {share.begin: share for share in self.whole}
         for path in self.journal.path.glob("*.seg"):
             if path.stem.isdecimal() and not ((it := right.get(int(path.stem))) and kept(self.journal, it)):
                 path.unlink(missing_ok=True)
+        return True
 
     def render(self, progress: Progress, say: Callable[[str], None]) -> None:
         """Render what is not there and nobody else is at; then wait for the others, and render what they left. Misread."""
-        self.there = {share.begin for share in self.mine if kept(self.journal, share) is not None}
-        busy = self.through([share for share in self.mine if share.begin not in self.there], progress)
+        todo = [share for share in self.mine if kept(self.journal, share) is None]
+        self.there = {share.begin for share in self.mine} - {share.begin for share in todo}
+        busy = [share for share in self.through(todo, progress) if kept(self.journal, share) is None]
         if busy:
             say(f"waiting for {counted(len(busy))} that another worker is at")
         self.through(busy, progress, wait=True)
@@ -210,7 +166,7 @@ class Piece:
                     except InputError as e:
                         if self.decode:
                             raise
-                        raise Misread from e  # where a stream was to begin there is no frame
+                        raise Misread from e  # perhaps there is no frame where the stream was to begin
             if run[-1].part.end is None and (more := next(ahead, None)) is not None:
                 more.path.unlink(missing_ok=True)
                 raise Misread
@@ -290,13 +246,14 @@ def render(piece: Piece, progress: Progress | None = None, say: Callable[[str], 
     try:
         try:
             piece.render(tell, say)
-        except Misread:
+        except Misread as e:
             if piece.decode:
                 raise
             say(
                 f"{piece.job.source}: other frames than its packets promise; counting them by decoding, and beginning again"
             )
-            piece.recount()
+            if not piece.recount() and e.__cause__:
+                raise e.__cause__ from None
             piece.render(tell, say)
     except Misread:
         raise InputError(
@@ -324,27 +281,4 @@ def damaged(piece: Piece) -> list[Fraction]:
     return sorted({*piece.reader.damaged} & mine)
 
 
-def neighbours(todo: Sequence[Share]) -> list[Share]:
-    """The first share, and those that follow it without a gap."""
-    run = [todo[0]]
-    for share in todo[1:]:
-        if share.begin != run[-1].part.end:
-            break
-        run.append(share)
-    return run
-
-
-def counted(segments: int) -> str:
-    """A number of segments, in words."""
-    return f"{segments} segment{'' if segments == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """How long, for people."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes, s = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{s:02d}"
-
-
-__all__ = ["COUNTED", "Piece", "Rendered", "Which", "begun", "planned", "render"]
+__all__ = ["COUNTED", "Piece", "begun", "planned", "render"]
