@@ -38,7 +38,7 @@ def test_usual_encoders_are_there():
 def test_doctor_knows_every_extra_that_a_command_may_ask_for():
     told = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     extras = told["project"]["optional-dependencies"]
-    asked = set(extras) - {"dev", "vapoursynth", "ray"}  # of people who develop, of a host, and of nobody yet
+    asked = set(extras) - {"dev", "vapoursynth"}  # of people who develop, and of a host
     assert {extra for _, _, extra in OPTIONAL} == asked
     assert all(any(line.startswith(package) for line in extras[extra]) for package, _, extra in OPTIONAL)
 

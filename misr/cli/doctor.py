@@ -15,6 +15,7 @@ OPTIONAL = (  # package, what needs it, the extra it comes with
     ("openvino", "misr export to .xml", "export"),
     ("spandrel", "misr import of most that the community trains", "spandrel"),
     ("scikit-learn", "misr train --net sparse", "sparse"),
+    ("ray", "--on ray", "ray"),
 )
 CONTAINERS = (("mkv", "matroska"), ("mp4", "mp4"), ("mov", "mov"), ("webm", "webm"))
 
