@@ -9,9 +9,7 @@ import pytest
 
 import misr as package
 from misr.card import ModelCard
-from misr.frame import Retag
 from misr.journal import asked_of, journal_path, told
-from misr.settings import Settings, as_json, from_json
 from tests.command import (
     clip,
     corrupt,
@@ -298,6 +296,14 @@ def test_what_has_no_parts_is_refused_before_anything_is_written(
     assert {p.name for p in tmp_path.iterdir()} == {"in.mkv"}
 
 
+def test_a_journal_says_what_planning_anew_takes(begun: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = begun
+    asked = asked_of(journal_path(str(out)))
+    assert asked["source"] == str(source)
+    assert (asked["parts"], asked["settings"]["model"], asked["settings"]["scale"]) == (2, "bilinear", 2)
+    assert "asked" not in told(journal_path(str(out)))
+
+
 # damage
 
 
@@ -337,34 +343,3 @@ def test_a_clip_that_cannot_be_upscaled_to_its_end_says_why_and_is_not_taken_for
     assert "split it at the change" in one_sentence(capsys.readouterr().err)
     assert {*stored(out)} >= {"000000000.seg"}
     assert not (journal_path(str(out)) / "counted").exists()
-
-
-# what a journal says
-
-
-SETTINGS = [
-    Settings(),
-    Settings(
-        model="fast-x2",
-        scale=1.5,
-        options={"crf": "20"},
-        without=frozenset({"audio", "data"}),
-        start=Fraction(1, 3),
-        framerate=Fraction(24000, 1001),
-        retag=Retag(matrix=1, siting=2),
-        on_error="repeat",
-    ),
-]
-
-
-@pytest.mark.parametrize("settings", SETTINGS)
-def test_settings_come_back_from_json_as_they_were(settings: Settings) -> None:
-    assert from_json(json.loads(json.dumps(as_json(settings)))) == settings
-
-
-def test_a_journal_says_what_planning_anew_takes(begun: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    source, out = begun
-    asked = asked_of(journal_path(str(out)))
-    assert asked["source"] == str(source)
-    assert (asked["parts"], asked["settings"]["model"], asked["settings"]["scale"]) == (2, "bilinear", 2)
-    assert "asked" not in told(journal_path(str(out)))
