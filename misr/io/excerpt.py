@@ -196,7 +196,7 @@ def cut(reader: Reader, since: Fraction | None, until: Fraction | None, *, whole
     A clip in which nothing can be sought is cut from its beginning in any case. InputError where it is no single file.
     """
     check_single(reader)
-    seek = since is not None and not whole and not reader.rate
+    seek = since is not None and since != reader.info.start and not whole and not reader.rate
     made = walked(reader, since, until) if seek else None
     made = made or walked(reader, None, until, fields=2 if whole else 1)
     assert made is not None, "only a seek can land late"
@@ -225,7 +225,7 @@ def walked(reader: Reader, since: Fraction | None, until: Fraction | None, *, fi
     with Recording(reader.path) as source, open_input(reader.path, source) as container:
         stream = main_video(container, reader.name)
         tick, count, past, enough = rational(stream.time_base), 0, 0, False
-        keyed = since is None or since == start  # decoding can begin, before the first frame that is wanted
+        keyed = since is None  # decoding can begin, before the first frame that is wanted
         if since is not None and not seek_before(container, stream, since, start, reader.info.time_base):
             return None
         try:

@@ -16,16 +16,7 @@ from misr.io.excerpt import Excerpt, leading, promised
 from misr.io.facts import ClipInfo, facts_of, header, refuse_misread, turned
 from misr.io.filters import field_order, filtered
 from misr.io.headers import siting_told
-from misr.io.opening import (
-    decoder_for,
-    main_video,
-    open_input,
-    open_pipe,
-    rational,
-    reason,
-    seek_before,
-    stamp_of,
-)
+from misr.io.opening import decoder_for, main_video, open_input, open_pipe, rational, reason, seek_before, stamp_of
 from misr.io.pipes import PipeIn
 from misr.io.planes import Repacker, read_color, to_frame
 
@@ -79,6 +70,7 @@ class Reader:
         self._open()
         self.on_packet: Callable[[av.Packet], None] | None = None  # receives the packets of other streams
         self.damaged: list[Fraction] = []
+        self._guessed = False  # frames so far had no times of their own, or the same
         self._broken = False  # a packet did not decode, and what it should have shown is not yet known
         self.info = info or self._probe(deinterlace)
         self._siting = self._told_siting()
@@ -170,14 +162,16 @@ class Reader:
     def _from(self, after: Fraction, *, seek: bool) -> Iterator[Frame] | None:
         """Frames from `after` on, or None when it is not met exactly (a seek that landed late)."""
         if seek:
-            sought = self._sought(after)
+            sought = self._sought(after) if after != self.info.start else None
             if sought is None:
                 return None
             frames = sought
         else:
             frames = self._all()
         for i, frame in enumerate(frames):
-            if frame.time == after and (i > 0 or not seek or after == self.info.start):
+            if seek and self._guessed:
+                return None  # times follow from those before, which were passed over
+            if frame.time == after and (i > 0 or not seek):
                 return _chain(frame, frames)
             if frame.time > after:
                 return None
@@ -193,7 +187,7 @@ class Reader:
 
     def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[Frame]:
         """Frames with strictly increasing times; a frame without one follows its neighbour at the nominal rate."""
-        tick, last = self.info.time_base, None
+        tick, last, self._guessed = self.info.time_base, None, False
         for n, f in enumerate(decoded):
             base = rational(f.time_base) or tick
             if self.rate:
@@ -201,9 +195,9 @@ class Reader:
             elif f.pts is not None:
                 time = f.pts * base
             else:
-                time = last + 1 / self.info.rate if last is not None else self.info.start
+                time, self._guessed = last + 1 / self.info.rate if last is not None else self.info.start, True
             if last is not None and time <= last:
-                time = last + tick
+                time, self._guessed = last + tick, True
             last = time
             duration = Fraction(f.duration or 0) * base
             color = self._color(f)
