@@ -330,11 +330,11 @@ def test_what_has_no_segments_is_refused(tmp_path: Path, target: str, capsys: py
 def test_two_devices_are_two_workers() -> None:
     from misr.cli.crew import crew_of
 
-    crew, device = crew_of(None, 0, "cpu,cpu", 0, 0)
+    crew, device = crew_of(None, 0, "cpu,cpu", 0, None)
     assert isinstance(crew, Processes)
     assert (crew.devices, crew.slots, device) == (("cpu", "cpu"), 2, "cpu")
-    assert crew_of(None, 0, None, 0, 0) == (None, None)
-    assert crew_of(None, 0, "cuda:1", 0, 0) == (None, "cuda:1")
+    assert crew_of(None, 0, None, 0, None) == (None, None)
+    assert crew_of(None, 0, "cuda:1", 0, None) == (None, "cuda:1")
 
 
 # what binds

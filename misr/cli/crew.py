@@ -22,14 +22,19 @@ On = Annotated[
 Cpus = Annotated[
     float, typer.Option("--cpus-per-task", help="With --on: CPUs that Ray sets aside for a piece of work (1).")
 ]
-Gpus = Annotated[float, typer.Option("--gpus-per-task", help="With --on: GPUs, or a part of one such as 0.5 (0).")]
+Gpus = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-task", help="With --on: GPUs, or a part of one such as 0.5 (1 where machines have one, else 0)."
+    ),
+]
 Devices = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1; cuda:0,cuda:1 or all: a worker on each.")
 ]
 
 
 def crew_of(
-    on: str | None, workers: int, device: str | None, cpus: float, gpus: float, *, threads: int = 0
+    on: str | None, workers: int, device: str | None, cpus: float, gpus: float | None, *, threads: int = 0
 ) -> tuple[Crew | None, str | None]:
     """The crew that options ask for, None where this process does the work, and the device of this process.
 
@@ -37,7 +42,7 @@ def crew_of(
     """
     if workers < 0:
         raise InputError(f"--workers {workers}: a number from 1 is wanted; 0 lets this process do the work")
-    if on is None and (cpus or gpus):
+    if on is None and (cpus or gpus is not None):
         raise InputError("--cpus-per-task and --gpus-per-task are about a cluster; say which with --on ray")
     if on is not None and (workers or device):
         raise InputError(
@@ -47,7 +52,7 @@ def crew_of(
     if on is not None:
         if on != "ray" and not on.startswith("ray://"):
             raise InputError(f"--on {on}: no such cluster; write ray, or ray://HOST:PORT")
-        if cpus < 0 or gpus < 0:
+        if cpus < 0 or (gpus or 0) < 0:
             raise InputError("--cpus-per-task and --gpus-per-task are amounts from 0, such as 2 or 0.5")
         from misr.spread.cluster import Ray
 

@@ -72,7 +72,7 @@ def evaluate(
     workers: Workers = 0,
     on: On = None,
     cpus: Cpus = 0,
-    gpus: Gpus = 0,
+    gpus: Gpus = None,
     precision: PrecisionName = "auto",
     batch: Annotated[int, typer.Option("--batch", help="Windows per call; 0: the device's best.")] = 0,
     progress: ProgressKind = "bar",

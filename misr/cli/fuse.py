@@ -115,7 +115,7 @@ def fuse(
     workers: Workers = 0,
     on: On = None,
     cpus: Cpus = 0,
-    gpus: Gpus = 0,
+    gpus: Gpus = None,
     precision: PrecisionName = "auto",
     yes: Annotated[Flag, typer.Option("-y", help="Overwrite the output.")] = False,
     no: Annotated[Flag, typer.Option("-n", help="Never overwrite; skip existing outputs of several.")] = False,

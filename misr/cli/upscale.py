@@ -62,7 +62,7 @@ def upscale(
     workers: Workers = 0,
     on: On = None,
     cpus: Cpus = 0,
-    gpus: Gpus = 0,
+    gpus: Gpus = None,
     part: Portion = None,
     precision: o.PrecisionName = "auto",
     tile: o.Tile = 0,

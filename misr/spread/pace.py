@@ -44,7 +44,7 @@ class Pace:
 
     @property
     def binds(self) -> str:
-        """decode, model, encode: what workers do most; driver: they wait for it; workers: too few are at work; "": unknown yet."""
+        """decode, model, encode: what workers do most; driver: they wait for it; workers: too few work; "": unknown yet."""
         if not self.worked:
             return ""
         if self.driving > BUSY * self.elapsed_s:
