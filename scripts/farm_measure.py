@@ -128,16 +128,22 @@ def read(clips: list[Path]) -> float:
 
 
 def given() -> float:
-    """Processor seconds of the driver for a task that does nothing, given to a Ray cluster of this machine."""
+    """Processor seconds of the driver for a task that does nothing, given to a Ray cluster of its own on this machine."""
+    import ray
+
     from misr.spread.cluster import Ray
 
     left = [Nothing()] * TASKS
-    with Ray() as crew:
-        outcomes = crew.give(lambda: left.pop() if left else None, lambda task, units: None)
-        next(outcomes)  # the worker begins
-        began = time.process_time()
-        count = sum(1 for _ in outcomes)
-        return (time.process_time() - began) / count
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        with Ray() as crew:
+            outcomes = crew.give(lambda: left.pop() if left else None, lambda task, units: None)
+            next(outcomes)  # the worker begins
+            began = time.process_time()
+            count = sum(1 for _ in outcomes)
+            return (time.process_time() - began) / count
+    finally:
+        ray.shutdown()
 
 
 def started() -> float:
