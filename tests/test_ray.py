@@ -92,6 +92,20 @@ def test_ray_sets_aside_what_a_task_needs(ray_nodes, far):
     ]
 
 
+def test_a_worker_with_a_gpu_lives_on(ray_nodes, far):
+    """Ray would have each do one task, and load its model anew for the next. The GPU is one in Ray's books alone."""
+    node = ray_cluster.add(ray_nodes, num_gpus=1)
+    try:
+        with Ray(ray_nodes.address, gpus_per_task=0.5, in_flight=1) as crew:
+            assert crew.slots == 1, "its CPU allows one, its GPU two"
+            came = [one.result for one in given(crew, [Where("a"), Where("b"), Where("c")])]
+    finally:
+        ray_nodes.remove_node(node)
+        assert waited(lambda: not far.ray.cluster_resources().get("GPU")), "others would find it"
+    assert {device for _, device, _, _ in came} == {"cuda"}
+    assert len({pid for pid, _, _, _ in came}) == 1
+
+
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:{}", "127.0.0.1:{}"])
 def test_a_port_where_nobody_is_is_told_at_once(address):
     where = address.format(free_port())
@@ -117,7 +131,7 @@ def test_a_port_of_something_else_is_told(scheme, tmp_path):
 def test_a_process_that_is_connected_takes_no_other_cluster(ray_nodes, far):
     with pytest.raises(WorkerError, match="connected to another Ray cluster already"):
         Ray("ray://127.0.0.1:10001").__enter__()
-    with Ray() as same:
+    with Ray(gpus_per_task=0) as same:
         assert given(same, [Square(3)])[0].result == 9
 
 
@@ -127,35 +141,35 @@ def test_ray_that_is_not_installed_is_asked_for(monkeypatch):
         Ray().__enter__()
 
 
-def test_a_client_is_a_driver_too(ray_nodes, tmp_path):
-    """Over a port as `ray start --head` opens it, for a machine outside the cluster."""
+@pytest.fixture(scope="module")
+def door(ray_nodes) -> Iterator[Any]:
+    """A port as `ray start --head` opens it for machines outside the cluster, and the process behind it."""
     pytest.importorskip("grpc")
     port = free_port()
     argv = [sys.executable, "-m", "ray.util.client.server", "--address", ray_nodes.address, "--port", str(port)]
     server = subprocess.Popen([*argv, "--host", "127.0.0.1", "--mode", "specific-server"], stderr=subprocess.DEVNULL)
     try:
         assert waited(lambda: answers(port), 60)
-        driver = drive(tmp_path, f"ray://127.0.0.1:{port}")
-        assert waited(lambda: len(begun(tmp_path)) == NODES, 60)
-        (tmp_path / "go").touch()
-        assert driver.communicate(timeout=60) == (b"", b"")
-        assert driver.returncode == 0
+        yield f"ray://127.0.0.1:{port}", server
     finally:
-        server.terminate()
+        server.kill()
         server.wait()
 
 
-def test_a_connection_that_is_lost_is_told_and_no_other_made(ray_nodes, tmp_path):
+def test_a_client_is_a_driver_too(door, tmp_path):
+    driver = drive(tmp_path, door[0])
+    assert waited(lambda: len(begun(tmp_path)) == NODES, 60)
+    (tmp_path / "go").touch()
+    assert driver.communicate(timeout=60) == (b"", b"")
+    assert driver.returncode == 0
+
+
+def test_a_connection_that_is_lost_is_told_and_no_other_made(door, tmp_path):
     """Ray itself would connect to whatever it finds."""
-    pytest.importorskip("grpc")
-    port = free_port()
-    argv = [sys.executable, "-m", "ray.util.client.server", "--address", ray_nodes.address, "--port", str(port)]
-    server = subprocess.Popen([*argv, "--host", "127.0.0.1", "--mode", "specific-server"], stderr=subprocess.DEVNULL)
-    assert waited(lambda: answers(port), 60)
-    driver = drive(tmp_path, f"ray://127.0.0.1:{port}", RAY_CLIENT_RECONNECT_GRACE_PERIOD="1")
+    address, server = door
+    driver = drive(tmp_path, address, RAY_CLIENT_RECONNECT_GRACE_PERIOD="1")
     assert waited(lambda: len(begun(tmp_path)) == NODES, 60)
     server.kill()
-    server.wait()
     out, err = driver.communicate(timeout=60)
     assert (out, driver.returncode) == (b"", 1)
     assert err.splitlines()[-1].startswith(b"misr.errors.WorkerError: the connection to the Ray cluster was lost")
