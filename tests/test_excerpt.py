@@ -170,10 +170,8 @@ def test_decoders_with_many_threads_give_the_last_frame_too(tmp_path, monkeypatc
 @pytest.mark.parametrize("kind", ["mkv raw", "mp4 mjpeg", "ts x264"])
 def test_a_stretch_is_as_long_as_its_packets(tmp_path, kind):
     frames = 600
-    path = small(tmp_path, kind, frames=frames, fps=25)
-    reader = Reader(path)
-    shared, size = head(reader), path.stat().st_size
-    first, last = 400, 424
+    reader = Reader(path := small(tmp_path, kind, frames=frames, fps=25))
+    shared, size, first, last = head(reader), path.stat().st_size, 400, 424
     excerpt = cut(reader, Fraction(first, 25), Fraction(last, 25))
     own = excerpt.without(shared)
     around = SEEK_MARGIN_S * 25 + 10 + AHEAD  # frames: what a resume decodes before, a group of pictures, what follows
@@ -259,11 +257,8 @@ def test_a_damaged_packet_is_met_where_it_stands(tmp_path):
 
 
 def test_444_of_an_old_x264_decodes_the_same_after_a_seek(tmp_path, monkeypatch):
-    """Before build 151 it coded residuals of 4:4:4 otherwise, and says which build it is in its first packet alone.
-
-    This one only says that it is old; what its decoder makes of it is the same each time if one thread makes it.
-    """
-    threads(monkeypatch, 1)
+    """Before build 151 it coded residuals otherwise; it tells its build in the first packet alone. This one only says 140."""
+    threads(monkeypatch, 1)  # more make something else of a wrong stream each time
     path = small(tmp_path, "mp4 x264", size=(128, 96), pix_fmt="yuv444p", options={**BFRAMES, "crf": "12"})
     data, before = path.read_bytes(), [f.to_ndarray() for f in media.read(path)]
     at = data.index(b"x264 - core ")
@@ -293,6 +288,12 @@ def test_a_clip_that_is_gone_is_not_cut(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match="only a file can be sent"):
         cut(reader, None, None)
+
+
+def test_a_clip_that_ends_early_ends_as_the_file_does(tmp_path):
+    reader = Reader(small(tmp_path, "mkv x264"))
+    excerpt = cut(reader, Fraction(6), Fraction(60))
+    assert [f.time for f in away(reader, excerpt).frames(Fraction(6))] == [Fraction(n, 10) for n in range(60, 100)]
 
 
 def test_a_disk_that_fails_is_named(tmp_path, monkeypatch):

@@ -260,14 +260,17 @@ def leading(packets: Iterator[av.Packet], stream: av.VideoStream, count: int | N
 
 
 def promised(excerpt: Excerpt, frames: Iterator[Frame] | None, first: Fraction) -> Iterator[Frame]:
-    """The frames that an excerpt was cut for; Wanting where they break off before `until`, or are not found (None) at `first`."""
+    """The frames that an excerpt was cut for; Wanting where they are not found (None) at `first`, or end before `until`.
+
+    Where the clip itself ends before that, they end as the file's do.
+    """
     last = excerpt.until
     for frame in frames or ():
         if last is None or frame.time <= last:
             yield frame
         if last is not None and frame.time >= last:
             return
-    if frames is None or last is not None or excerpt.packets == 0:
+    if frames is None or excerpt.packets == 0 or (last is not None and excerpt.packets is not None):
         missing = first if frames is None or last is None else last
         raise Wanting(
             f"{excerpt.name}: the frame at {float(missing):.3f} s is not in what was sent of the clip; put the clip where "
