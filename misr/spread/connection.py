@@ -83,7 +83,7 @@ def connect(ray: Any, address: str | None) -> bool:
 def hush() -> None:
     """Keep Ray's warnings off the terminal, and its words on workers that die off standard output: no setting of Ray's does."""
     logging.getLogger("ray").setLevel(logging.ERROR)
-    module = importlib.import_module("ray._private.worker")
+    module: Any = importlib.import_module("ray._private.worker")
     if hasattr(module, "print_to_stdstream"):
         module.print_to_stdstream = lambda *args, **options: None
 
