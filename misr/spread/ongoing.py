@@ -6,6 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from misr.errors import DecodeError, InputError, MisrError, WorkerError
@@ -89,8 +90,8 @@ class Ongoing:
             )
         if self.head is None:
             self.head = self.crew.hold(head(self.reader))
-        times = [t for s in self.whole if s.begin >= share.begin for t in s.times[: self.order.value().size]]
-        last = times[min(len(share.times) + self.up.card.after, len(times)) - 1]
+        onwards = chain.from_iterable(s.times for s in self.whole[share.begin // self.order.value().size :])
+        *_, last = islice(onwards, len(share.times) + self.up.card.after)
         return self.head, cut(self.reader, share.part.since, last, whole=whole).without(self.head.value())
 
     def take(self, came: Outcome) -> None:
