@@ -308,6 +308,7 @@ def test_workers_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         (("--workers", "2", "--device", "cpu,cpu"), "name one twice for two there"),
         (("--device", "cpu,gpu9"), "cannot be used"),
         (("--device", "all"), "no CUDA device here"),
+        (("--workers", "2", "--preview", "1s"), "a few seconds' work for this process"),
     ],
 )
 def test_what_makes_no_sense_together_is_refused(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from misr.cli.completion import clip_models
-from misr.cli.crew import Cpus, Devices, Gpus, On, Workers, crew_of
+from misr.cli.crew import Cpus, Devices, Gpus, On, Workers, crew_of, figures
 from misr.cli.options import PrecisionName, ProgressKind
 from misr.errors import InputError, OutputError
 
@@ -88,6 +88,7 @@ def evaluate(
     from misr.cli.progress import Meter
     from misr.evaluation import METRICS, Measure, evaluate_models, evaluate_probav
     from misr.evaluation import evaluate as compare
+    from misr.spread.watched import Watched
 
     one_of("--precision", precision, "auto", "fp32", "bf16", "fp16")
     one_of("--progress", progress, "bar", "json", "none")
@@ -99,15 +100,16 @@ def evaluate(
     targets = [t for t in (csv, json) if t]
     if probav or norm:
         usual = (metrics, color, precision) == ("psnr,ssim", "y", "auto")
-        given = names, scale, border is not None, sequence, protocol, device, batch, workers, on, cpus, gpus
+        given = names, scale, border is not None, sequence, protocol, device, batch, workers, on, cpus, gpus is not None
         check_probav(probav, others=any(given) or not usual)
     check(paths, names, targets, only_models=bool(protocol or device or batch), alone=bool(probav))
     crew, device = crew_of(on, workers, device, cpus, gpus)
     unit = "scene" if probav else "frame"
-    with crew or nullcontext(), Meter(progress, unit=unit, doing="measuring", source=paths[0]) as meter:
+    watched = Watched(crew) if crew else None
+    with watched or nullcontext(), Meter(progress, unit=unit, doing="measuring", source=paths[0]) as meter:
 
         def tell(done: int, expected: int) -> None:
-            meter.update(done, expected, figures={"workers": crew.slots} if crew else None)
+            meter.update(done, expected, **(figures(watched.pace) if watched else {}))
 
         if probav:
             report = evaluate_probav(paths, probav, norm, progress=meter.update)
@@ -122,10 +124,10 @@ def evaluate(
                 batch=batch,
                 sequence=sequence,
                 progress=tell,
-                crew=crew,
+                crew=watched,
             )
         else:
-            report = compare(paths[:-1], paths[-1], how, sequence=sequence, progress=tell, crew=crew)
+            report = compare(paths[:-1], paths[-1], how, sequence=sequence, progress=tell, crew=watched)
     print(report.table(), end="")
     for target, text in ((csv, report.csv), (json, report.json)):
         if target:

@@ -132,6 +132,10 @@ def upscale(
     if part is not None:
         check(part, preview=preview, crew=crew)
     if preview is not None:
+        if crew is not None:
+            raise InputError(
+                "--preview is a few seconds' work for this process; leave --workers, --on and several devices out"
+            )
         look_first(paths, wanted, preview, progress)
         return
     work_through(paths[:-1], paths[-1], wanted, progress, dry_run, skip=no, crew=crew, part=part)

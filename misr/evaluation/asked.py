@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from misr.evaluation.items import frames_of, paired
+from misr.evaluation.items import count_of, frames_of, paired
 from misr.evaluation.measure import measured
 from misr.evaluation.scores import Scores
 from misr.evaluation.settings import Measure
@@ -58,3 +58,9 @@ class Line:
     name: str
     question: Question
     clips: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def expected_of(lines: Sequence[Line]) -> int:
+    """How many frames will be measured in all, as far as their references tell; 0 where one does not."""
+    counts = {path: count_of(path) for path in {paths[-1] for line in lines for _, paths in line.clips}}
+    return sum(counts[paths[-1]] for line in lines for _, paths in line.clips) if all(counts.values()) else 0

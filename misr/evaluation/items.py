@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
 
-from misr.errors import InputError
+from misr.errors import InputError, MisrError
 from misr.frame import Frame
+from misr.io.index import frame_times
 from misr.io.opening import clips_in
 from misr.io.output import Span
 from misr.io.pictures import is_picture, is_sequence, numbered
@@ -62,6 +64,19 @@ def frames_of(path: str) -> Iterator[Frame]:
         yield from reader.frames()
     finally:
         reader.close()
+
+
+def count_of(path: str) -> int:
+    """How many frames a clip, picture or sequence has, found without decoding where that can be; 0 where it cannot be read."""
+    try:
+        if is_picture(path) and not is_sequence(path):
+            return 1
+        if is_sequence(path):
+            return len(numbered(path))
+        with closing(open_reader(path, Span(), Settings(deinterlace="off"), upright=True)) as reader:
+            return len(frame_times(reader))
+    except MisrError:
+        return 0  # who measures it will say why
 
 
 def paired(result: str, reference: str) -> Iterator[tuple[Frame, Frame]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from misr.errors import InputError
-from misr.evaluation.asked import Comparison, Line, Trial
+from misr.evaluation.asked import Comparison, Line, Trial, expected_of
 from misr.evaluation.items import items, matched
 from misr.evaluation.scores import Item, Report, Row, Scores
 from misr.evaluation.settings import Measure
@@ -75,9 +75,9 @@ def evaluate_models(
     return Report(how, rows, protocol)
 
 
-def answered(lines: Iterable[Line], seat: Seat, progress: Progress | None) -> tuple[Row, ...]:
+def answered(lines: Sequence[Line], seat: Seat, progress: Progress | None) -> tuple[Row, ...]:
     """The lines' questions, answered here one after the other."""
-    tell, rows = counter(progress), []
+    tell, rows = counter(lines, progress), []
     for line in lines:
         found = [Item(name, tuple(tell(line.question.scores(seat, paths)))) for name, paths in line.clips]
         rows.append(Row(line.name, tuple(found)))
@@ -85,16 +85,16 @@ def answered(lines: Iterable[Line], seat: Seat, progress: Progress | None) -> tu
     return tuple(rows)
 
 
-def counter(progress: Progress | None) -> Callable[[Iterable[Scores]], Iterator[Scores]]:
+def counter(lines: Sequence[Line], progress: Progress | None) -> Callable[[Iterable[Scores]], Iterator[Scores]]:
     """What lets scores through and tells how many have passed."""
-    done = 0
+    done, expected = 0, expected_of(lines) if progress else 0
 
     def count(scores: Iterable[Scores]) -> Iterator[Scores]:
         nonlocal done
         for row in scores:
             done += 1
             if progress:
-                progress(done, 0)
+                progress(done, expected)
             yield row
 
     return count

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from misr.errors import InputError, MisrError
-from misr.evaluation.asked import Line, Question
+from misr.evaluation.asked import Line, Question, expected_of
 from misr.evaluation.scores import Item, Row
 from misr.io.pictures import is_picture, is_sequence, numbered
 from misr.journal import signature
@@ -168,7 +168,7 @@ class Board:
         self.found: dict[int, tuple[Item, ...]] = {}
         self.failed: tuple[int, MisrError] | None = None  # the first piece, in the report's order, that failed
         self.frames: dict[int, int] = {}  # measured so far, by piece
-        self.total = 0
+        self.total, self.expected = 0, expected_of(lines) if progress else 0
 
     def next_task(self) -> Piece | None:
         """The first piece that is left; none after one that failed."""
@@ -200,7 +200,7 @@ class Board:
         self.total += frames - self.frames.get(piece.number, 0)
         self.frames[piece.number] = frames
         if self.progress:
-            self.progress(self.total, 0)
+            self.progress(self.total, self.expected)
 
     def take(self, outcome: Outcome) -> None:
         """What came of a piece. Raises the first error in the report's order, once all before it are measured."""
