@@ -325,3 +325,16 @@ def test_elsewhere_a_run_says_only_its_last_line(source: Path, tmp_path: Path, c
     assert [line for line in rest if not line.startswith(("note", "chosen"))] == [
         f"30 frames in, 30 frames out: {tmp_path / 'out.mkv'}"
     ]
+
+
+def test_what_a_crew_found_is_in_the_count_and_not_in_the_rate_and_no_count_falls(clock: SimpleNamespace) -> None:
+    with Meter("none", doing="upscaling") as meter:
+        meter.update(20, 60, resumed=20)
+        clock.now += 2
+        meter.update(31, 60, resumed=20)
+        assert (meter.done, meter.resumed, meter.per_s) == (31, 20, 5.5)
+        meter.update(24, 60, resumed=20)  # a worker died, and its segment begins again
+        assert meter.done == 31
+        clock.now += 2
+        meter.update(60, 60, resumed=20)
+        assert (meter.done, meter.per_s) == (60, 10.0)

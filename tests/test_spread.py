@@ -161,10 +161,11 @@ def test_a_stopped_run_goes_on_with_and_without_a_crew(tmp_path: Path, first: st
     kept = len(list(journal_path(str(out)).glob("*.seg")))
     assert 0 < kept < 5
     assert not out.exists()
-    crew = Shuffled(5)
+    crew, told = Shuffled(5), list[tuple[int, int, Pace]]()
     if first == "plain":
-        spread(source, out, crew=crew, say=said.append)
+        spread(source, out, crew=crew, say=said.append, progress=lambda *it: told.append(it))
         assert f"resuming: {kept} of 5 segments are there" in said
+        assert {pace.found for _, _, pace in told} == {told[0][0]} == {sum((10, 10, 10, 10, 5)[:kept])}
         assert len(crew.given) == 5 - kept
     else:
         misr.upscale(source, out, PLAIN, say=said.append)
@@ -211,7 +212,9 @@ def test_a_segment_that_does_not_decode_is_named_and_the_rest_is_kept(
     slow = [500 * k for k in range(45)]
     source = corrupt(clip(tmp_path / "in.mkv", codec="mjpeg", pix_fmt="yuvj420p", options={}, pts=slow), 20)
     out, said = tmp_path / "out.mkv", list[str]()
-    with pytest.raises(DecodeError, match=r"segment at frame 20 \(10.000 s\): .* the frame at 10.000 s .*are kept") as e:
+    with pytest.raises(
+        DecodeError, match=r"segment at frame 20 \(10.000 s\): .* the frame at 10.000 s .*are kept"
+    ) as e:
         spread(source, out, say=said.append)
     assert e.value.time == 10
     assert any(line.startswith("failed: segment at frame 20") for line in said)

@@ -92,20 +92,28 @@ class Meter:
         *,
         doing: str | None = None,
         figures: dict[str, float] | None = None,
+        resumed: int | None = None,
         binds: str = "",
     ) -> None:
         """Units finished so far, of how many (0: unknown); figures are what else a program may like to know.
 
-        binds: which stage of a crew's work all others wait for.
+        resumed   of those, what an earlier run had finished; else all before the first that is told
+        binds     which stage of a crew's work all others wait for
+        A count that falls, as where a worker dies and its task begins again, stays as it was until it is caught up with.
         """
         if doing is not None and doing != self.doing:
             goes_on = self.resumed is not None and done > self.done and expected == self.expected
             self.doing, self.told = doing, None
             if not goes_on:
                 self.resumed, self.stage_began = None, self.last  # its first unit took time too
+        elif self.resumed is not None:
+            done = max(done, self.done)
         first = self.resumed is None
-        if first:
+        if resumed is not None:
+            self.resumed = self.uncounted = resumed
+        elif first:
             self.resumed = self.uncounted = max(0, done - 1)
+        if first:
             self.told = None  # the first unit of a stage is told at once
         self.done, self.expected, self.last = done, expected, time.monotonic()
         if figures:

@@ -203,7 +203,7 @@ def together(pairs: list[tuple[str, str]], wanted: Settings, progress: str, crew
     source, target = pairs[0] if len(pairs) == 1 else ("", str(Path(pairs[0][1]).parent))
 
     def update(done: int, expected: int, pace: Pace) -> None:
-        meter.update(done, expected, **figures(pace))
+        meter.update(done, expected, resumed=pace.found, **figures(pace))
 
     def ended(result: Result) -> None:
         for note in result.notes:

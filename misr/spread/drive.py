@@ -99,6 +99,7 @@ class Driver:
             self.fail(number, e)
             return
         self.clips[number] = clip
+        self.pace.found += sum(clip.counts.values()) if clip.whole else sum(len(s.times) for s in clip.found)
         self.began(clip.job, clip.up)
         self.told()
         self.settle(clip)

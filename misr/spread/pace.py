@@ -18,14 +18,16 @@ class Pace:
 
     slots    tasks that can run at once
     stages   of all finished tasks, by stage of rendering
-    worked   seconds of workers in finished tasks; given: tasks that are with workers now
+    worked   seconds of workers in finished tasks
     driving  seconds in which the driver read, stored or joined, and could give nothing
+    found    units that an earlier run had finished
     """
 
     slots: int = 1
     stages: Clock = field(default_factory=Clock)
     worked: float = 0.0
     driving: float = 0.0
+    found: int = 0
     began: float = field(default_factory=time.monotonic)
 
     @contextmanager
