@@ -34,6 +34,11 @@ def journal_path(target: str) -> Path:
     return path.parent / f".{path.name}.misr"
 
 
+def segment_at(journal: Path, first: int) -> Path:
+    """Where a journal's directory has the segment that begins at frame `first`."""
+    return journal / f"{first:09d}.seg"
+
+
 class Journal:
     """The directory of finished segments, with the identity of the job they belong to.
 
@@ -49,7 +54,7 @@ class Journal:
 
     def segment(self, first: int) -> Path:
         """Where the segment that begins at frame `first` is kept."""
-        return self.path / f"{first:09d}.seg"
+        return segment_at(self.path, first)
 
     def picture(self, n: int, suffix: str) -> Path:
         """Where the nth finished picture waits."""

@@ -17,6 +17,7 @@ from misr.errors import InputError, OutputError
 from misr.frame import Retag
 from misr.io.choice import encodes_odd, plan_encoding, squared
 from misr.io.encoder import Encoder, Encoding
+from misr.io.excerpt import Excerpt
 from misr.io.opening import open_input
 from misr.io.output import Output, Span
 from misr.io.pictures import (
@@ -115,6 +116,7 @@ def plan(source: str, target: str, wanted: Settings, *, kind: str | None = None)
     stills = target != "-" and (is_picture(target) or is_sequence_target(target)) and not wanted.fmt
     webp = target.lower().endswith(".webp") and not wanted.fmt and not is_sequence_target(target)
     fmt = "webp" if webp else "image2" if stills else format_for(target, wanted.fmt)
+    far = kind not in (None, "cpu")
     reader = open_reader(source, span, wanted, upright=fmt not in KEEPS_ROTATION)
     fmt = animated(fmt, target, reader.info)
     if fmt == "avi" and span.start is None:
@@ -129,7 +131,7 @@ def plan(source: str, target: str, wanted: Settings, *, kind: str | None = None)
         name,
         scale=factor(reader.info, wanted),
         device="cpu" if kind else wanted.device,
-        precision=wanted.precision if kind in (None, "cpu") else "fp32",
+        precision="fp32" if far else wanted.precision,
         tile=wanted.tile,
         batch=wanted.batch,
         strength=wanted.strength,
@@ -147,7 +149,7 @@ def plan(source: str, target: str, wanted: Settings, *, kind: str | None = None)
     if job.resumable and fmt != "image2":
         job = replace(job, encoding=repeatable(encoding, begun_with=threads_of(target, encoding.codec)))
     decides = identity(job, up, wanted)
-    if kind not in (None, "cpu"):
+    if far:
         decides |= {"device": kind, "precision": wanted.precision}
     return replace(job, identity=decides, asked=asked(job, name, wanted)), reader, up
 
@@ -196,8 +198,16 @@ def is_sequence_target(target: str) -> bool:
     return is_sequence(target) or target.endswith("/") or Path(target).suffix == ""
 
 
-def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> AnyReader:
-    """The reader for a source: clip, sequence, or one of the animations that only OpenCV reads."""
+def open_reader(
+    source: str,
+    span: Span,
+    wanted: Settings,
+    *,
+    upright: bool,
+    excerpt: Excerpt | None = None,
+    info: ClipInfo | None = None,
+) -> AnyReader:
+    """The reader for a source: clip, sequence, or one of the animations that only OpenCV reads; excerpt, info: as of Reader."""
     if is_picture(source) and wanted.retag != Retag():
         raise InputError(f"{source}: --color-* are for clips; pictures say themselves how they are to be read")
     if source != "-" and is_sequence(source):
@@ -212,6 +222,8 @@ def open_reader(source: str, span: Span, wanted: Settings, *, upright: bool) -> 
             upright=upright,
             retag=wanted.retag,
             rate=wanted.framerate,
+            excerpt=excerpt,
+            info=info,
         )
     except InputError:
         if Path(source).suffix.lower() not in (".webp", ".tif", ".tiff", ".jpg", ".jpeg"):

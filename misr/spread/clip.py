@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -13,10 +12,9 @@ from typing import Any
 from misr.ahead import Clock
 from misr.errors import DecodeError, InputError
 from misr.io.excerpt import Excerpt, Wanting
-from misr.io.reader import Reader
-from misr.io.segments import Segment
+from misr.io.segments import Segment, own_part
 from misr.io.streams import KEEPS_ROTATION
-from misr.journal import signature
+from misr.journal import segment_at, signature
 from misr.pipeline import AnyReader, Job, rendered
 from misr.plan import Settings, open_reader
 from misr.spread.crew import Held, Seat
@@ -128,28 +126,18 @@ def upscaler(order: Order, device: str | None) -> Upscaler:
 def sees(job: Job) -> bool:
     """Whether this process finds the job's source, and finds it as the driver did."""
     try:
-        return bool(signature(job.source)) and signature(job.source) == job.identity["source"]
+        there = signature(job.source)
+        return bool(there) and there == job.identity["source"]
     except (OSError, InputError):
         return False
 
 
 def read(order: Order, excerpt: Excerpt | None = None) -> AnyReader:
     """The order's source, open. InputError where this machine reads another clip in it than the driver."""
-    job, w = order.job, order.wanted
+    job, upright = order.job, order.job.fmt not in KEEPS_ROTATION
     if excerpt is not None:
-        return Reader(
-            job.source,
-            start=job.span.start,
-            end=job.span.end,
-            deinterlace=w.deinterlace,
-            on_error=w.on_error,
-            upright=job.fmt not in KEEPS_ROTATION,
-            retag=w.retag,
-            rate=w.framerate,
-            excerpt=excerpt,
-            info=job.info,
-        )
-    reader = open_reader(job.source, job.span, w, upright=job.fmt not in KEEPS_ROTATION)
+        return open_reader(job.source, job.span, order.wanted, upright=upright, excerpt=excerpt, info=job.info)
+    reader = open_reader(job.source, job.span, order.wanted, upright=upright)
     if replace(reader.info, path="") != replace(job.info, path=""):
         reader.close()
         raise InputError(
@@ -188,7 +176,7 @@ def stored(order: Order, share: Share, reader: AnyReader, up: Upscaler, tell: Ca
                 order.size,
                 share.part,
                 lambda count, expected: tell(count - share.begin),
-                lambda first: own / f".{first:09d}.{uuid.uuid4().hex}.seg",
+                lambda first: own_part(segment_at(own, first)),
                 clock,
             )
         )
@@ -198,7 +186,7 @@ def stored(order: Order, share: Share, reader: AnyReader, up: Upscaler, tell: Ca
             return Misread()
         (segment,) = made
         if journal is not None:
-            segment.path.replace(journal / f"{share.begin:09d}.seg")
+            segment.path.replace(segment_at(journal, share.begin))
         data = None if journal is not None else segment.path.read_bytes()
     return Done(share.begin, len(segment.times), data, tuple(reader.damaged), up.reruns - reruns, clock)
 

@@ -14,7 +14,7 @@ from misr.errors import InputError, MisrError
 from misr.pipeline import Job
 from misr.plan import Result, Settings
 from misr.spread.clip import Done, SegmentTask
-from misr.spread.crew import Crew, Outcome
+from misr.spread.crew import Crew, Outcome, let_go
 from misr.spread.ongoing import Ongoing, begun
 from misr.spread.pace import Pace
 from misr.upscaler import Upscaler
@@ -39,10 +39,12 @@ def upscale_all(
     InputError that tells all of them else. began, ended: told of each clip when it is planned, and when its output stands.
     """
     driver = Driver(pairs, wanted, crew, progress, say, began, ended)
+    outcomes = crew.give(driver.next_task, driver.tell)
     try:
-        for came in crew.give(driver.next_task, driver.tell):
+        for came in outcomes:
             driver.take(came)
     finally:
+        let_go(outcomes)
         driver.close()
     if driver.failed and len(pairs) == 1:
         raise driver.failed[0]
@@ -70,6 +72,7 @@ class Driver:
         self.say: Say = say or (lambda line: None)
         self.began, self.ended = began or (lambda job, up: None), ended or (lambda result: None)
         self.waiting = deque(range(len(pairs)))
+        self.sizes = [size_of(source) for source, _ in pairs]
         self.clips: dict[int, Ongoing] = {}
         self.made: dict[int, Result] = {}
         self.failed: dict[int, MisrError | OSError] = {}
@@ -131,8 +134,8 @@ class Driver:
         """Pass on how far all is; of clips that were not looked at yet, as many frames a byte are expected as of the others."""
         done = sum(r.frames for r in self.made.values()) + sum(sum(c.counts.values()) for c in self.clips.values())
         known = sum(r.frames for r in self.made.values()) + sum(c.frames for c in self.clips.values())
-        seen = sum(size_of(self.pairs[n][0]) for n in (*self.made, *self.clips))
-        left = sum(size_of(self.pairs[n][0]) for n in self.waiting)
+        seen = sum(self.sizes[n] for n in (*self.made, *self.clips))
+        left = sum(self.sizes[n] for n in self.waiting)
         self.progress(done, known + (round(known * left / seen) if seen else 0), self.pace)
 
     def settle(self, clip: Ongoing) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from typing import IO
 
 from misr.errors import DecodeError, InputError, MisrError, OutputError
 from misr.io.index import frame_times
-from misr.io.segments import Segment
+from misr.io.segments import Segment, own_part
 from misr.journal import Journal, journal_path, told, write_whole
 from misr.pipeline import AnyReader, Job, Part, Progress, chunked, rendered
 from misr.plan import Settings, plan
@@ -148,7 +147,7 @@ class Piece:
             self.size,
             Part(run[0].begin, run[-1].part.end, run[0].part.since),
             lambda count, _: progress(before + count, self.frames),
-            lambda first: self.journal.path / f".{first:09d}.{uuid.uuid4().hex}.mine",
+            lambda first: own_part(self.journal.segment(first)),
         )
         with closing(ahead):  # type: ignore[type-var]
             for n, share in enumerate(run):

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from misr.errors import InputError
 from misr.spread.shares import Share, portion
 
 
@@ -21,13 +22,14 @@ class Which:
     @staticmethod
     def said(text: str, turn: int = 0, batch: Sequence[str] = ()) -> Which:
         """What `3/16` means; InputError for another text."""
-        portion((), text)
-        nth, of = (int(n) for n in text.split("/"))
-        return Which(nth, of, turn, tuple(batch))
+        nth, slash, of = text.partition("/")
+        if not (slash and nth.isdecimal() and of.isdecimal() and 1 <= int(nth) <= int(of)):
+            raise InputError(f"--part {text}: which of how many is wanted, counted from 1, as 3/16")
+        return Which(int(nth), int(of), turn, tuple(batch))
 
     def of_these(self, whole: Sequence[Share]) -> list[Share]:
         """Its shares. Clips of a batch begin with other parts each, or the last part had all clips of a single segment."""
-        return portion(whole, f"{(self.nth - 1 - self.turn) % self.of + 1}/{self.of}")
+        return portion(whole, (self.nth - 1 - self.turn) % self.of + 1, self.of)
 
 
 @dataclass(frozen=True, slots=True)

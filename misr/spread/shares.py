@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from misr.errors import InputError
 from misr.io.segments import Segment, read_segment
 from misr.journal import Journal
 from misr.pipeline import Part
@@ -46,10 +45,6 @@ def kept(journal: Journal, share: Share) -> Segment | None:
     return stored if stored is not None and stored.times == share.times else None
 
 
-def portion(todo: Sequence[Share], text: str) -> list[Share]:
-    """The shares that `3/16` means: the third of sixteen runs of neighbours, as even as can be. InputError for another text."""
-    which, slash, of = text.partition("/")
-    if not (slash and which.isdecimal() and of.isdecimal() and 1 <= int(which) <= int(of)):
-        raise InputError(f"--part {text}: which of how many is wanted, counted from 1, as 3/16")
-    k, n = int(which), int(of)
-    return list(todo[(k - 1) * len(todo) // n : k * len(todo) // n])
+def portion(todo: Sequence[Share], nth: int, of: int) -> list[Share]:
+    """The nth, from 1, of so many runs of neighbours, as even as can be."""
+    return list(todo[(nth - 1) * len(todo) // of : nth * len(todo) // of])
